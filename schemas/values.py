@@ -135,7 +135,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_timestamp(text: str) -> int:
     """The instant (us) of `2023-01-22 12:09:39.388884 UTC` or an ISO 8601 date-time.
 
-    Fractions past 6 digits are cut, a missing offset means UTC (SPEC 3). Raises Rejected(BAD_TIME or BEFORE_1970).
+    Fractions past 6 digits are cut, a missing offset means UTC (SPEC 3).
+    Raises Rejected(BAD_TIME or BEFORE_1970).
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:
@@ -211,7 +212,7 @@ def parse_day(text: str | int) -> int:
 
 
 def parse_hours_row(day: str | int, start: str, end: str) -> HoursRow:
-    """One row from its three texts. `24:00:00` is an end, never a start. Raises Rejected(BAD_DAY or BAD_HOURS)."""
+    """One row from its three texts. `24:00:00` is an end only. Raises Rejected(BAD_DAY or BAD_HOURS)."""
     row = HoursRow(parse_day(day), parse_day_time(start), parse_day_time(end))
     if row.start_us >= DAY_US:
         raise Rejected(RejectReason.BAD_HOURS, start)

@@ -1,0 +1,213 @@
+"""The business clock: it runs only while a store is open.
+
+Owns local time, entirely: zones, their offsets, and how a week of wall times becomes open intervals in
+UTC. Must not know: polls, stores, storage. Everything it hands out is integer microseconds UTC.
+
+Wall time becomes UTC by RFC 5545 (SPEC 2.4): a wall time that occurs twice means the first, one that does
+not exist is read with the offset in force before the gap. Both follow from one rule on the zone's offsets
+alone, with no notion of daylight saving, so that it holds for Dublin and Casablanca too: period k of a
+zone (between two changes of offset) claims every wall time below `change + max(offset before, after)`.
+
+    clocks go forward: a gap on the wall         clocks go back: an overlap
+    before ────────┤                             before ────────────────┤ claims both
+                   ├┄┄ gap ┄┄├──── after                      ├─────────────── after
+                     claimed by before
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import pytz
+
+from schemas.state import NO_INTS, Int64s
+from schemas.values import DAY_US, DEFAULT_ZONE, Week
+
+ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
+"""The IANA release that every stored accumulator was made with (SPEC 2.4)."""
+
+_A_MONDAY: Final = -3
+"""Day number of a Monday: 1970-01-01 was a Thursday."""
+_REACH_DAYS: Final = 4
+"""A local date's hours lie within this many days of its UTC day: offset, overnight row, skipped date."""
+_BLOCK_US: Final = 16 * DAY_US
+"""Readings are prepared for whole blocks of days, so that neighbouring questions share them."""
+_FIRST_CHANGE_US: Final = -366 * DAY_US
+"""Older changes of offset are dropped: no instant lies before 1970."""
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - pytz keeps its instants as naive UTC
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MARGIN_US: Final = 16 * DAY_US
+"""Prepared intervals reach over the ends of their readings by less than this."""
+_ALWAYS: Final = 1 << 60
+"""Further than any instant, and far enough from the ends of int64 to subtract."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offsets:
+    """A zone as its changes of UTC offset (none after 2037, where the database ends).
+
+    `offset_us[k]` is in force from `change_us[k - 1]` up to `change_us[k]`, and claims the wall times from
+    `claimed_to_us[k - 1]` up to `claimed_to_us[k]`.
+    """
+
+    change_us: Int64s
+    claimed_to_us: Int64s
+    offset_us: Int64s
+
+    def utc_us(self, wall_us: Int64s) -> Int64s:
+        """Wall times (us since 1970-01-01 00:00 on the wall) as instants, by RFC 5545."""
+        return wall_us - self.offset_us[np.searchsorted(self.claimed_to_us, wall_us, side="right")]
+
+    def wall_us(self, at_us: int) -> int:
+        """The wall time of an instant."""
+        return at_us + int(self.offset_us[np.searchsorted(self.change_us, at_us, side="right")])
+
+
+@lru_cache(maxsize=1024)
+def offsets_of(zone: str) -> Offsets:
+    """The offsets of an IANA zone. Raises pytz.UnknownTimeZoneError."""
+    changes: list[int] = []
+    offsets: list[int] = []
+    for at_us, offset_us in _transitions(zone):
+        if not offsets or at_us < _FIRST_CHANGE_US:
+            offsets = [offset_us]
+        elif offset_us != offsets[-1]:
+            changes.append(at_us)
+            offsets.append(offset_us)
+    change_us, offset_us_of = np.array(changes, np.int64), np.array(offsets, np.int64)
+    return Offsets(change_us, change_us + np.maximum(offset_us_of[:-1], offset_us_of[1:]), offset_us_of)
+
+
+def _transitions(zone: str) -> list[tuple[int, int]]:
+    """(instant, UTC offset from then on) as the database has them; a zone that never changed has one.
+
+    pytz offers no public list of them; the names read here are held by a test.
+    """
+    tz = pytz.timezone(zone)
+    if not isinstance(tz, pytz.tzinfo.DstTzInfo):
+        return [(-_ALWAYS, (tz.utcoffset(_EPOCH) or timedelta()) // _MICROSECOND)]
+    return [
+        ((at - _EPOCH) // _MICROSECOND, info[0] // _MICROSECOND)
+        for at, info in zip(tz._utc_transition_times, tz._transition_info, strict=True)  # type: ignore[attr-defined]
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """A business clock prepared for the instants from `from_us` to `to_us`.
+
+    The store is open from `opens_us[i]` to `closes_us[i]`: ascending, disjoint, never touching.
+    `before_us[i]` is the open time before interval i, counted from the first; its last entry is the total.
+    """
+
+    from_us: int
+    to_us: int
+    opens_us: Int64s
+    closes_us: Int64s
+    before_us: Int64s
+
+    def read_us(self, at_us: Int64s) -> Int64s:
+        """Open time up to each instant; only differences have a meaning. Instants in [from_us, to_us]."""
+        past = np.searchsorted(self.closes_us, at_us, side="right")
+        opened = np.append(self.opens_us, _ALWAYS)[past]
+        total: Int64s = self.before_us[past] + np.maximum(at_us - opened, 0)
+        return total
+
+    def open_us(self, from_us: int, to_us: int) -> int:
+        """Open time in [from_us, to_us)."""
+        first, last = self.read_us(np.array((from_us, to_us), np.int64)).tolist()
+        return int(last - first)
+
+
+class ReadingsStack:
+    """The readings of many clocks, as one: their intervals stand end to end in a single sorted array."""
+
+    def __init__(self, readings: Sequence[Readings]) -> None:
+        self._base_us = min((r.from_us for r in readings), default=0) - _MARGIN_US
+        self._span_us = max((r.to_us for r in readings), default=0) + _MARGIN_US - self._base_us
+        sizes = [len(r.before_us) for r in readings]
+        shift = np.repeat(np.arange(len(readings)) * self._span_us - self._base_us, sizes)
+        last = np.array([self._base_us + self._span_us - 1])
+        self._closes = shift + np.concatenate([NO_INTS, *(a for r in readings for a in (r.closes_us, last))])
+        never = np.array([_ALWAYS])
+        self._opens_us = np.concatenate([NO_INTS, *(a for r in readings for a in (r.opens_us, never))])
+        self._before_us = np.concatenate([NO_INTS, *(r.before_us for r in readings)])
+
+    def read_us(self, index: Int64s, at_us: Int64s | int) -> Int64s:
+        """Readings.read_us of clock `index[k]` at `at_us[k]` (or all at one instant)."""
+        past = np.searchsorted(self._closes, index * self._span_us + (at_us - self._base_us), side="right")
+        read: Int64s = self._before_us[past] + np.maximum(at_us - self._opens_us[past], 0)
+        return read
+
+
+class BusinessClock:
+    """The opening hours of one (zone, week), as a clock that can be read at any instant.
+
+    An empty week is open 24/7 (SPEC 2.2). Readings are kept for the span asked last, in whole blocks.
+    """
+
+    def __init__(self, zone: str | None, week: Week) -> None:
+        self.zone = zone or DEFAULT_ZONE
+        self.week = week
+        self._offsets = offsets_of(self.zone)
+        self._day = np.array([row.day for row in week], np.int64)
+        self._start_us = np.array([row.start_us for row in week], np.int64)
+        self._end_us = np.array(
+            [row.end_us + DAY_US * (row.end_us <= row.start_us) for row in week], np.int64
+        )
+        self._readings: Readings | None = None
+
+    def readings(self, from_us: int, to_us: int) -> Readings:
+        """The clock, readable from `from_us` to `to_us` at least (both included)."""
+        kept = self._readings
+        if kept is None or from_us < kept.from_us or to_us > kept.to_us:
+            first, last = from_us // _BLOCK_US, to_us // _BLOCK_US + 1
+            kept = self._readings = self._prepare(first * _BLOCK_US, last * _BLOCK_US)
+        return kept
+
+    def wall_us(self, at_us: int) -> int:
+        """The wall time of an instant: us since 1970-01-01 00:00 on the wall."""
+        return self._offsets.wall_us(at_us)
+
+    def midnights_us(self, from_us: int, to_us: int) -> list[int]:
+        """The local midnights in (from_us, to_us), as instants: where local days begin."""
+        days = np.arange(self.wall_us(from_us) // DAY_US, self.wall_us(to_us) // DAY_US + 2)
+        midnights = np.unique(self._offsets.utc_us(days * DAY_US))
+        return [int(at) for at in midnights if from_us < at < to_us]
+
+    def _prepare(self, from_us: int, to_us: int) -> Readings:
+        opens, closes = self._intervals(from_us, to_us)
+        before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
+        return Readings(from_us, to_us, opens, closes, before)
+
+    def _intervals(self, from_us: int, to_us: int) -> tuple[Int64s, Int64s]:
+        """Every open interval that meets [from_us, to_us], and some around it, as a union."""
+        if not self.week:
+            return np.array([from_us - DAY_US]), np.array([to_us + DAY_US])
+        first_week = (from_us // DAY_US - _REACH_DAYS - _A_MONDAY) // 7
+        last_week = (to_us // DAY_US + _REACH_DAYS - _A_MONDAY) // 7
+        mondays = _A_MONDAY + 7 * np.arange(first_week, last_week + 1)
+        midnights = (mondays[:, None] + self._day[None, :]) * DAY_US
+        opens = self._offsets.utc_us((midnights + self._start_us).ravel())
+        closes = self._offsets.utc_us((midnights + self._end_us).ravel())
+        return _union(opens, closes)
+
+
+def _union(opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
+    """Disjoint, ascending intervals that cover the same instants; empty and inverted ones do not count."""
+    counts = opens < closes
+    order = np.argsort(opens[counts], kind="stable")
+    opens, closes = opens[counts][order], closes[counts][order]
+    reach = np.maximum.accumulate(closes)
+    starts = np.flatnonzero(np.append(True, opens[1:] > reach[:-1])) if len(opens) else NO_INTS
+    ends = np.append(starts[1:] - 1, len(opens) - 1) if len(opens) else NO_INTS
+    return opens[starts], reach[ends]
+
+
+@lru_cache(maxsize=65_536)
+def clock_of(zone: str | None, week: Week) -> BusinessClock:
+    """The clock that all stores of one zone and week share; `week` as schemas.values.week_of gives it."""
+    return BusinessClock(zone, week)

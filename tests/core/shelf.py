@@ -1,0 +1,53 @@
+"""A store's pages on a shelf: what the table does for the ledger, in memory."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from schemas.state import EMPTY_HEAD, NO_INTS, Head, Int64s, decode_head, decode_page, encode_head, encode_page
+from schemas.values import Poll, Week, code_of
+from stream.core.ledger import Settled, forget_polls, merge, reschedule
+
+
+class Shelf:
+    """One store's head and pages, kept as the bytes that the table would hold."""
+
+    def __init__(self, zone: str | None = None, week: Week | None = None, retention_days: int = 14) -> None:
+        self._head = encode_head(EMPTY_HEAD)
+        self._pages: dict[int, bytes] = {}
+        self._retention_days = retention_days
+        if zone is not None or week is not None:
+            self.reschedule(zone, week)
+
+    @property
+    def head(self) -> Head:
+        return decode_head(self._head)
+
+    @property
+    def bytes(self) -> tuple[bytes, dict[int, bytes]]:
+        return self._head, self._pages
+
+    def load(self, day: int) -> Int64s:
+        return decode_page(day, self._pages.get(day))
+
+    def add(self, polls: Iterable[Poll]) -> "Shelf":
+        codes = np.array([code_of(poll.at_us, poll.status) for poll in polls], np.int64)
+        if len(codes):
+            self._put(merge(self.head, codes, self.load, self._retention_days))
+        return self
+
+    def reschedule(self, zone: str | None, week: Week | None) -> "Shelf":
+        self._head = encode_head(reschedule(self.head, zone, week, self.load))
+        return self
+
+    def forget_polls(self) -> None:
+        self._put(forget_polls(self.head))
+
+    def _put(self, settled: Settled) -> None:
+        self._head = encode_head(settled.head)
+        self._pages.update((day, encode_page(day, codes)) for day, codes in settled.pages.items())
+        for day in settled.dropped:
+            del self._pages[day]
+
+    def codes(self) -> Int64s:
+        return np.concatenate((NO_INTS, *(self.load(day) for day in sorted(self._pages))))

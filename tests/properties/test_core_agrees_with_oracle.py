@@ -1,0 +1,95 @@
+"""The core gives the oracle's answer, whatever the week, zone, polls, order and instant."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.state import decode_heads
+from schemas.values import Poll, Status, StoreId
+from stream.core import ledger
+from stream.core.fleet import totals
+from stream.core.windows import windows
+from tests.builders import row_texts, status_words
+from tests.core.shelf import Shelf
+from tests.oracle import oracle_uptime_us
+from tests.strategies import Case, cases, weeks, zones
+
+
+def core_answer(shelf: Shelf, as_of_us: int) -> list[tuple[int, int]]:
+    heads = decode_heads([shelf.bytes[0]])
+    every = totals(heads, windows(as_of_us), lambda _, day: shelf.load(day))
+    return [(int(total.up_us[0]), int(total.down_us[0])) for total in every]
+
+
+def oracle_answer(case: Case) -> list[tuple[int, int]]:
+    words, hours = status_words(case.polls), row_texts(case.week)
+    return [
+        oracle_uptime_us(words, hours, case.zone, window.from_us, window.to_us)
+        for window in windows(case.as_of_us)
+    ]
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases())
+def test_the_core_gives_the_oracles_uptime_and_downtime(case: Case) -> None:
+    assert core_answer(Shelf(case.zone, case.week).add(case.polls), case.as_of_us) == oracle_answer(case)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(retention_days=8))
+def test_a_shorter_retention_changes_no_answer_that_may_be_asked(case: Case) -> None:
+    shelf = Shelf(case.zone, case.week, retention_days=8).add(case.polls)
+    assert core_answer(shelf, case.as_of_us) == oracle_answer(case)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.data())
+def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(case: Case, data: st.DataObject) -> None:
+    expected = Shelf(case.zone, case.week).add(case.polls).bytes
+    shuffled = data.draw(st.permutations(case.polls + case.polls))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
+    late_schedule = Shelf()
+    for first, last in itertools.pairwise([0, *cuts, len(shuffled)]):
+        late_schedule.add(shuffled[first:last])
+    assert late_schedule.reschedule(case.zone, case.week).bytes == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.data())
+def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_retention(
+    case: Case, data: st.DataObject
+) -> None:
+    expected = Shelf(case.zone, case.week, retention_days=8).add(case.polls).bytes
+    one_by_one = Shelf(case.zone, case.week, retention_days=8)
+    for poll in data.draw(st.permutations(case.polls)):
+        one_by_one.add([poll])
+    assert one_by_one.bytes == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), zones(), weeks())
+def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: ledger.Week) -> None:
+    changed = Shelf(zone, week).add(case.polls).reschedule(case.zone, case.week)
+    assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
+
+
+@settings(max_examples=100, deadline=None)
+@given(zones(), weeks(), st.integers(0, 2**60), st.data())
+def test_a_day_of_many_changes_is_folded_and_still_exact(
+    zone: str, week: ledger.Week, seed: int, data: st.DataObject
+) -> None:
+    random = np.random.default_rng(seed)
+    first_us = data.draw(st.sampled_from((1_678_500_000_000_000, 1_667_000_000_000_000)))
+    at = np.unique(random.integers(first_us, first_us + 9 * 86_400_000_000, 700))
+    active = random.integers(0, 2, len(at))
+    polls = tuple(
+        Poll(StoreId("s1"), int(at_us), Status.ACTIVE if up else Status.INACTIVE)
+        for at_us, up in zip(at, active, strict=True)
+    )
+    as_of_us = data.draw(st.integers(int(at[-1]) - 86_400_000_000, int(at[-1]) + 86_400_000_000))
+    case = Case(zone, week, polls, as_of_us)
+    shelf = Shelf(zone, week).add(random.permutation(np.array(polls, object)).tolist())
+    assert len(shelf.head.mark_codes) < 200
+    assert core_answer(shelf, as_of_us) == oracle_answer(case)

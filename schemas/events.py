@@ -1,0 +1,196 @@
+"""Records on the source topics: their JSON, how it is read, and why some of it is turned away.
+
+Owns: the JSON of `store-polls`, `store-hours` and `store-zones`, and the headers of dead letters. Must not
+know: which broker carries them. A record's key is its store id in UTF-8; the value names the store too.
+
+    store-polls   {"store_id": "s", "status": "active", "timestamp_utc": "2023-01-22 12:09:39.388884 UTC"}
+                  {"store_id": "s", "timestamps_us": [1674389379388884, …], "statuses": "AI…"}
+                  null                                                    forgets the store's polls
+    store-hours   {"store_id": "s", "hours": [{"day": 0, "start_time_local": "09:00:00",
+                   "end_time_local": "17:00:00"}, …]}                     the whole week; null forgets it
+    store-zones   {"store_id": "s", "timezone_str": "America/Chicago"}    null forgets it
+
+In the many-polls form, poll k is at `timestamps_us[k]` and `statuses[k]` is A (active) or I (inactive).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from schemas.values import (
+    LATEST_INSTANT_US,
+    MINUTE_US,
+    HoursRow,
+    Rejected,
+    RejectReason,
+    StoreId,
+    Week,
+    code_of,
+    format_day_time,
+    parse_hours_row,
+    parse_status,
+    parse_store_id,
+    parse_timestamp,
+    parse_zone,
+    week_of,
+)
+
+MOST_AHEAD_US: Final = 5 * MINUTE_US
+"""A poll further ahead of its record's own timestamp is refused (SPEC 3)."""
+
+_STATUS_LETTERS: Final = {"A": 1, "I": 0}
+
+
+class _PollMessage(msgspec.Struct):
+    store_id: str
+    status: str | None = None
+    timestamp_utc: str | None = None
+    timestamps_us: list[int] | None = None
+    statuses: str = ""
+
+
+class _HoursRowMessage(msgspec.Struct):
+    day: int
+    start_time_local: str
+    end_time_local: str
+
+
+class _HoursMessage(msgspec.Struct):
+    store_id: str
+    hours: list[_HoursRowMessage]
+
+
+class _ZoneMessage(msgspec.Struct):
+    store_id: str
+    timezone_str: str
+
+
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """The good polls of one record, as codes, and why the others of a many-polls record were turned away.
+
+    `codes` is None where the record forgets all polls of the store.
+    """
+
+    store_id: StoreId
+    codes: list[int] | None
+    rejects: Sequence[Rejected] = ()
+
+
+_decode_poll = msgspec.json.Decoder(_PollMessage).decode
+_decode_hours = msgspec.json.Decoder(_HoursMessage).decode
+_decode_zone = msgspec.json.Decoder(_ZoneMessage).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def decode_polls(key: bytes | None, value: bytes | None, recorded_ms: int) -> Polls:
+    """The polls in one record; `recorded_ms` is the record's own timestamp. Raises Rejected."""
+    if value is None:
+        return Polls(_store_of(key, None), None)
+    message = _decode(_decode_poll, value)
+    store_id = _store_of(key, message.store_id)
+    latest_us = recorded_ms * 1000 + MOST_AHEAD_US
+    if message.timestamps_us is not None:
+        return _many_polls(store_id, message.timestamps_us, message.statuses, latest_us)
+    status = parse_status(message.status or "")
+    at_us = parse_timestamp(message.timestamp_utc or "")
+    if at_us > latest_us:
+        raise Rejected(RejectReason.TOO_FAR_AHEAD, message.timestamp_utc or "")
+    return Polls(store_id, [code_of(at_us, status)])
+
+
+def decode_hours(key: bytes | None, value: bytes | None) -> tuple[StoreId, Week | None]:
+    """The week in one record, None to forget it. One bad row rejects the record. Raises Rejected."""
+    if value is None:
+        return _store_of(key, None), None
+    message = _decode(_decode_hours, value)
+    store_id = _store_of(key, message.store_id)
+    return store_id, week_of(
+        [parse_hours_row(row.day, row.start_time_local, row.end_time_local) for row in message.hours]
+    )
+
+
+def decode_zone(key: bytes | None, value: bytes | None) -> tuple[StoreId, str | None]:
+    """The zone in one record, None to forget it. Raises Rejected."""
+    if value is None:
+        return _store_of(key, None), None
+    message = _decode(_decode_zone, value)
+    return _store_of(key, message.store_id), parse_zone(message.timezone_str)
+
+
+def encode_poll(store_id: StoreId, status: str, timestamp_utc: str) -> bytes:
+    """One poll a record, as an outside producer would write it."""
+    return _encode({"store_id": store_id, "status": status, "timestamp_utc": timestamp_utc})
+
+
+def encode_polls(store_id: StoreId, timestamps_us: list[int], statuses: str) -> bytes:
+    """Many polls of one store in one record; `statuses` has a letter, A or I, for each instant."""
+    return _encode({"store_id": store_id, "timestamps_us": timestamps_us, "statuses": statuses})
+
+
+def encode_hours(store_id: StoreId, week: Sequence[HoursRow]) -> bytes:
+    """The whole week of one store."""
+    hours = [
+        _HoursRowMessage(row.day, format_day_time(row.start_us), format_day_time(row.end_us)) for row in week
+    ]
+    return _encode(_HoursMessage(store_id, hours))
+
+
+def encode_zone(store_id: StoreId, zone: str) -> bytes:
+    """The zone of one store."""
+    return _encode(_ZoneMessage(store_id, zone))
+
+
+def dead_letter_headers(
+    reason: RejectReason, topic: str, partition: int, offset: int, indexes: Sequence[int] = ()
+) -> list[tuple[str, bytes]]:
+    """Headers that say where a dead letter came from and why; `dlq.index` names bad polls of a many-polls one."""
+    headers = [
+        ("dlq.reason", reason.value.encode()),
+        ("dlq.topic", topic.encode()),
+        ("dlq.partition", str(partition).encode()),
+        ("dlq.offset", str(offset).encode()),
+    ]
+    if indexes:
+        headers.append(("dlq.index", ",".join(map(str, indexes)).encode()))
+    return headers
+
+
+def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, latest_us: int) -> Polls:
+    codes, rejects = [], []
+    for index, at_us in enumerate(timestamps_us):
+        active = _STATUS_LETTERS.get(statuses[index : index + 1])
+        if active is None:
+            rejects.append(Rejected(RejectReason.UNKNOWN_STATUS, statuses[index : index + 1], index))
+        elif at_us < 0:
+            rejects.append(Rejected(RejectReason.BEFORE_1970, str(at_us), index))
+        elif at_us > latest_us:
+            rejects.append(Rejected(RejectReason.TOO_FAR_AHEAD, str(at_us), index))
+        else:
+            codes.append(at_us * 2 + active)
+    return Polls(store_id, codes, rejects)
+
+
+def _store_of(key: bytes | None, named: str | None) -> StoreId:
+    """The store that key and value agree on; a record without a key takes it from the value."""
+    try:
+        keyed = None if key is None else key.decode()
+    except UnicodeDecodeError:
+        raise Rejected(RejectReason.KEY_MISMATCH, repr(key)) from None
+    store_id = parse_store_id(keyed if named is None else named)
+    if keyed is not None and parse_store_id(keyed) != store_id:
+        raise Rejected(RejectReason.KEY_MISMATCH, keyed)
+    return store_id
+
+
+def _decode(decode: Any, value: bytes) -> Any:
+    try:
+        return decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason = RejectReason.NO_STORE_ID if "store_id" in str(error) else RejectReason.NOT_JSON
+        raise Rejected(reason, str(error)) from None
+
+
+assert LATEST_INSTANT_US < 1 << 62, "a code must fit 63 bits"

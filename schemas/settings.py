@@ -1,0 +1,91 @@
+"""Settings: one frozen object a process, read from the environment once.
+
+Owns: every setting with its name, default, unit and bounds. Must not know: who uses it. Command-line options
+are laid over it by scripts.cli. No secret has a default, and none is printed.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import TABLE
+
+
+def default_state() -> Path:
+    """`$XDG_STATE_HOME/storepulse`, or `~/.local/state/storepulse`: the same from any folder."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "storepulse"
+
+
+class Settings(BaseSettings):
+    """What a process of storepulse runs with. Each field is read from STOREPULSE_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="STOREPULSE_", frozen=True, extra="forbid")
+
+    state: Annotated[Path, Field(description="Folder of tables, embedded log and reports")] = Field(
+        default_factory=default_state
+    )
+    broker: Annotated[str, Field(description="embedded:///path/to/log.db or kafka://host:9092")] = ""
+    partitions: Annotated[
+        int | None, Field(ge=1, le=1024, description="Partitions of new topics: 1 embedded, 12 on Kafka")
+    ] = None
+    replication: Annotated[int, Field(ge=1, description="Replication factor of new topics on Kafka")] = 1
+    retention_days: Annotated[int, Field(ge=8, le=366, description="Polls kept, per store, in days")] = 14
+    log_retention_days: Annotated[
+        float, Field(ge=0, description="Applied polls kept in the embedded log, in days")
+    ] = 2.0
+    flush_seconds: Annotated[float, Field(gt=0, le=60, description="How long a poll may wait in memory")] = (
+        0.1
+    )
+    host: Annotated[str, Field(description="Address the API listens on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535, description="Port the API listens on")] = 8000
+    reports_kept: Annotated[int, Field(ge=1, description="Finished reports kept")] = 1000
+    log_level: Annotated[
+        str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
+    ] = "INFO"
+
+    @model_validator(mode="after")
+    def _resolve(self) -> Self:
+        """Paths are absolute, and the embedded log stands in the state folder unless told otherwise."""
+        object.__setattr__(self, "state", self.state.expanduser().absolute())
+        if not self.broker:
+            object.__setattr__(self, "broker", f"embedded://{self.state / 'log.db'}")
+        if self.partitions is None:
+            object.__setattr__(self, "partitions", 1 if self.is_embedded else 12)
+        return self
+
+    @property
+    def is_embedded(self) -> bool:
+        """True where the broker is the SQLite log."""
+        return self.broker.startswith("embedded://")
+
+    @property
+    def log_path(self) -> Path:
+        """The file of the embedded log."""
+        return Path(self.broker.removeprefix("embedded://"))
+
+    @property
+    def worker_dir(self) -> Path:
+        """Faust's data folder."""
+        return self.state / "worker"
+
+    @property
+    def worker_lock(self) -> Path:
+        """The file that a running worker holds."""
+        return self.state / "worker.lock"
+
+    @property
+    def tables_dir(self) -> Path:
+        """Where Faust keeps the tables, one RocksDB a partition."""
+        return self.worker_dir / "v1" / "tables"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where reports are written."""
+        return self.state / "reports"
+
+    def table_path(self, partition: int) -> Path:
+        """The RocksDB of one partition of the stores."""
+        return self.tables_dir / f"{TABLE}-{partition}.db"

@@ -1,0 +1,49 @@
+"""Reading a folder of CSV files (SPEC 3, "CSV").
+
+Owns: which files count, decompressing them, cutting them into lines, and turning away the lines that are bad,
+each with its file, line number and reason. Must not know: topics, brokers, or what becomes of a poll.
+
+    folder   which files there are
+    blocks   a file as blocks of whole lines, decompressed, in bounded memory
+    table    blocks → rows: columns for the regular lines, a careful parser for each odd one
+    polls, hours, zones   what the rows of each file mean
+    rejects  where the bad lines go
+    errors   what stops the reading of a file altogether
+"""
+
+from scripts.csv_input.errors import (
+    BadHeader,
+    CorruptFile,
+    CsvInputError,
+    EmptyFile,
+    MissingFolder,
+    MissingPolls,
+    TwoForms,
+    UnreadableFile,
+)
+from scripts.csv_input.folder import InputFolder, find_input
+from scripts.csv_input.hours import Hours, read_hours
+from scripts.csv_input.polls import iter_polls
+from scripts.csv_input.rejects import Reject, RejectSink, RejectsWriter, StrictStop
+from scripts.csv_input.zones import read_zones
+
+__all__ = [
+    "BadHeader",
+    "CorruptFile",
+    "CsvInputError",
+    "EmptyFile",
+    "Hours",
+    "InputFolder",
+    "MissingFolder",
+    "MissingPolls",
+    "Reject",
+    "RejectSink",
+    "RejectsWriter",
+    "StrictStop",
+    "TwoForms",
+    "UnreadableFile",
+    "find_input",
+    "iter_polls",
+    "read_hours",
+    "read_zones",
+]

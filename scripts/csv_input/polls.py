@@ -32,9 +32,9 @@ _AFTER_FRACTION: Final = " UTCZ+-:0"  # the zeros that a fraction may lose with 
 def iter_polls(path: Path, latest_us: int, sink: RejectSink) -> Iterator[pl.DataFrame]:
     """The good polls of `path` in file order, as frames of `store_id: String, at_us: Int64, active: Boolean`.
 
-    Nothing is sorted, and no repeat dropped. A poll after `latest_us` is rejected as TOO_FAR_AHEAD. Memory is
-    flat in the size of the file. Bad lines go to `sink` as they are met; what it raises ends the reading. Raises
-    a CsvInputError, at the first `next`, where the file as a whole is at fault.
+    Nothing is sorted, no repeat dropped. A poll after `latest_us` is rejected as TOO_FAR_AHEAD. Memory is
+    flat in the size of the file. Bad lines go to `sink` as they are met; what it raises ends the reading. Raises a
+    CsvInputError, at the first `next`, where the file as a whole is at fault.
     """
 
     def values(texts: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Where bad lines go.
 
-Owns: what is kept of a bad line, the rejects file, the counts per reason. Must not know: how a line is judged.
+Owns: what is kept of a bad line, the rejects file, the counts. Must not know: how a line is judged.
 """
 
 import csv
@@ -25,7 +25,7 @@ MOST_WRITTEN: Final = 1_000_000
 class Reject:
     """A line that contributed nothing: `line` counts physical lines from 1, the header being one of them.
 
-    `text` is the line as it stood, at most LONGEST_TEXT characters of it; a byte that is no UTF-8 reads `\\xff`.
+    `text` is the line as it stood, cut to LONGEST_TEXT characters; a byte that is no UTF-8 reads `\\xff`.
     """
 
     file: str

@@ -2,8 +2,8 @@
 
 Owns: the header, and the two paths that a line can take. Must not know: what the columns mean.
 
-A line goes down the columnar path where that path can vouch for it: its shape is plain and each of its texts is
-of the usual form. Every other line, bad ones and rare forms alike, goes alone down the careful path, which
+A line goes down the columnar path where that path can vouch for it: its shape is plain and each of its texts
+is of the usual form. Every other line, bad ones and rare forms alike, goes alone down the careful path, which
 decides. Both give the same values, so which of them a line took shows in the time only.
 """
 
@@ -41,8 +41,9 @@ class Layout:
     """What a file holds.
 
     `columns`: the wanted columns, each with every name that it may have. `schema`: the columns of the rows.
-    `values`: from a frame of texts (named by the first names of `columns`) the columns of `schema`, and `sure`,
-    true where they are exactly what `parse` would give. `parse`: from the texts of one line its row, or Rejected.
+    `values`: from a frame of texts (named by the first names of `columns`) the columns of `schema`, and
+    `sure`, true where they are exactly what `parse` would give. `parse`: from the texts of one line its row,
+    or Rejected.
     """
 
     columns: Sequence[Sequence[str]]
@@ -69,7 +70,7 @@ def iter_rows(path: Path, layout: Layout, sink: RejectSink) -> Iterator[pl.DataF
 
 
 def _header(blocks: Iterator[bytes]) -> tuple[int, str, bytes]:
-    """The first line that is not blank: its number, its text (empty if there is none), the rest of its block."""
+    """The first line that is not blank: its number, its text (empty if none), the rest of its block."""
     number = 0
     for data in blocks:
         start = 1

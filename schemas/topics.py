@@ -27,10 +27,12 @@ class TopicSpec:
     cleanup: Literal["delete", "compact"]
 
 
-SOURCES: Final = (TopicSpec(POLLS, "delete"), TopicSpec(HOURS, "compact"), TopicSpec(ZONES, "compact"))
-ALL_TOPICS: Final = (
-    *SOURCES,
-    TopicSpec(DEAD_LETTERS, "delete"),
-    TopicSpec(ALERTS, "delete"),
-    TopicSpec(CHANGELOG, "compact"),
-)
+POLLS_TOPIC: Final = TopicSpec(POLLS, "delete")
+HOURS_TOPIC: Final = TopicSpec(HOURS, "compact")
+ZONES_TOPIC: Final = TopicSpec(ZONES, "compact")
+DEAD_LETTERS_TOPIC: Final = TopicSpec(DEAD_LETTERS, "delete")
+ALERTS_TOPIC: Final = TopicSpec(ALERTS, "delete")
+CHANGELOG_TOPIC: Final = TopicSpec(CHANGELOG, "compact")
+
+SOURCES: Final = (POLLS_TOPIC, HOURS_TOPIC, ZONES_TOPIC)
+ALL_TOPICS: Final = (*SOURCES, DEAD_LETTERS_TOPIC, ALERTS_TOPIC, CHANGELOG_TOPIC)

@@ -93,10 +93,12 @@ def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPage) 
     return _derive(head, 0, {int(day): load(int(day)) for day in head.days[:, 0]})
 
 
-def forget_polls(head: Head) -> Settled:
-    """The state without any poll; hours and zone stay (SPEC 3, a null value on `store-polls`)."""
-    dropped = [int(day) for day in head.days[:, 0]]
-    return Settled(Head(head.zone, head.week, NO_POLL, NO_POLL, NO_DAYS, NO_INTS, NO_INTS), {}, dropped)
+def forget_polls(head: Head) -> Head:
+    """The head without any poll; hours and zone stay (SPEC 3, a null value on `store-polls`).
+
+    All pages of the store are to be deleted.
+    """
+    return Head(head.zone, head.week, NO_POLL, NO_POLL, NO_DAYS, NO_INTS, NO_INTS)
 
 
 def retained(codes: Int64s, carry: int, retention_days: int) -> Int64s:

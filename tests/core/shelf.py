@@ -41,7 +41,8 @@ class Shelf:
         return self
 
     def forget_polls(self) -> None:
-        self._put(forget_polls(self.head))
+        self._head = encode_head(forget_polls(self.head))
+        self._pages.clear()
 
     def _put(self, settled: Settled) -> None:
         self._head = encode_head(settled.head)

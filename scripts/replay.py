@@ -1,0 +1,117 @@
+"""Replay: a folder of CSVs becomes records on the topics.
+
+Owns: the order of sending (hours and zones first), the bulk form and the timed form. Must not know: how CSVs
+are read (scripts.csv_input) or how a broker is reached (scripts.sinks).
+
+    bulk     many polls of one store a record, as fast as the broker takes them
+    speed N  one poll a record, in time order, at N times the speed at which they happened
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from schemas.events import MOST_AHEAD_US, encode_hours, encode_poll, encode_polls, encode_zone
+from schemas.topics import HOURS, POLLS, ZONES
+from schemas.values import SECOND_US, Status, StoreId, format_timestamp
+from scripts.csv_input import InputFolder, RejectsWriter, iter_polls, read_hours, read_zones
+from scripts.progress import Progress
+from scripts.sinks import Positions, Sink
+
+_MOST_POLLS_TOGETHER: Final = 4_000_000
+"""Polls of the bulk form held in memory, about 40 bytes each."""
+_PACE_SECONDS: Final = 0.01
+"""How far apart, at most, the timed form looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What a replay sent, what it turned away, and how far the topics then reached."""
+
+    polls: int
+    weeks: int
+    zones: int
+    rejected: int
+    partly_rejected_weeks: list[StoreId]
+    positions: Positions
+
+
+def replay(
+    folder: InputFolder, sink: Sink, rejects: RejectsWriter, progress: Progress, speed: float | None = None
+) -> ReplaySummary:
+    """Send everything in `folder`. Raises CsvInputError (StrictStop too) and the broker's errors."""
+    weeks, partly = _send_hours(folder.hours, sink, rejects)
+    zones = _send_zones(folder.zones, sink, rejects)
+    progress.say(f"sent the hours of {weeks:,} stores and the zones of {zones:,}")
+    frames = iter_polls(folder.polls, time.time_ns() // 1000 + MOST_AHEAD_US, rejects)
+    polls = (
+        _send_bulk(frames, sink, progress) if speed is None else _send_timed(frames, sink, progress, speed)
+    )
+    return ReplaySummary(polls, weeks, zones, rejects.total, partly, sink.flush())
+
+
+def _send_hours(path: Path | None, sink: Sink, rejects: RejectsWriter) -> tuple[int, list[StoreId]]:
+    if path is None:
+        return 0, []
+    hours = read_hours(path, rejects)
+    for store_id, week in hours.weeks.items():
+        sink.send(HOURS, store_id, encode_hours(store_id, week))
+    return len(hours.weeks), sorted(hours.stores_with_bad_rows)
+
+
+def _send_zones(path: Path | None, sink: Sink, rejects: RejectsWriter) -> int:
+    if path is None:
+        return 0
+    zones = read_zones(path, rejects)
+    for store_id, zone in zones.items():
+        sink.send(ZONES, store_id, encode_zone(store_id, zone))
+    return len(zones)
+
+
+def _send_bulk(frames: Iterator[pl.DataFrame], sink: Sink, progress: Progress) -> int:
+    letter = pl.when(pl.col("active")).then(pl.lit("A")).otherwise(pl.lit("I"))
+    sent = 0
+    for frame in _together(frames):
+        stores = frame.group_by("store_id", maintain_order=True).agg(
+            pl.col("at_us"), letter.str.join("").alias("statuses")
+        )
+        for store_id, at_us, statuses in stores.iter_rows():
+            sink.send(POLLS, store_id, encode_polls(store_id, at_us, statuses))
+        sent += len(frame)
+        progress.advance(len(frame), "polls sent")
+    return sent
+
+
+def _together(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Frames put together while they are small: the fewer records a store takes, the less work is the worker's."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(map(len, waiting)) > _MOST_POLLS_TOGETHER:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def _send_timed(frames: Iterator[pl.DataFrame], sink: Sink, progress: Progress, speed: float) -> int:
+    polls = pl.concat(list(frames)).sort("at_us", maintain_order=True)
+    if not len(polls):
+        return 0
+    began, first_us, unflushed = time.monotonic(), polls["at_us"][0], 0
+    for store_id, at_us, active in polls.iter_rows():
+        while (early := (at_us - first_us) / SECOND_US / speed - (time.monotonic() - began)) > 0:
+            if unflushed:
+                sink.flush()
+                progress.advance(unflushed, "polls sent")
+                unflushed = 0
+            time.sleep(min(early, _PACE_SECONDS))
+        status = Status.ACTIVE if active else Status.INACTIVE
+        sink.send(POLLS, store_id, encode_poll(store_id, status.value, format_timestamp(at_us)))
+        unflushed += 1
+    progress.advance(unflushed, "polls sent")
+    return len(polls)

@@ -1,0 +1,154 @@
+"""The agents: what each source topic's records mean for the stores' ledgers.
+
+Owns: reading records, turning bad ones away to the dead letters, sending strays to their partition. Must not
+know: how news becomes rows (stream.ledgers), which broker this is.
+
+A store belongs to the partition that murmur2 gives its key. A record that an outside producer put elsewhere
+(librdkafka hashes with CRC32) is sent on, with its own timestamp, and counted.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import faust
+from faust.streams import Stream
+from faust.types import TopicT
+from prometheus_client import Counter
+
+from schemas.events import dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.topics import DEAD_LETTERS, HOURS_TOPIC, POLLS_TOPIC, ZONES_TOPIC, TopicSpec
+from schemas.values import Rejected, RejectReason, StoreId, Week
+from stream.drain import RawSchema
+from stream.embedded.log import Record
+from stream.ledgers import Ledgers
+from stream.partitions import partition_of
+
+T = TypeVar("T")
+
+POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls read from store-polls, repeats included")
+RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
+RECORDS_FORWARDED: Final = Counter(
+    "storepulse_records_forwarded", "Records sent on to their store's partition", ["topic"]
+)
+
+_MOST_KEYS_KNOWN: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Intake(Generic[T]):
+    """How one source topic is taken in: reading a record (or raising Rejected), and adding what it says."""
+
+    topic: TopicSpec
+    read: Callable[[Record], tuple[StoreId, T, Sequence[Rejected]]]
+    add: Callable[[Ledgers, int, StoreId, T], None]
+
+
+def _read_polls(record: Record) -> tuple[StoreId, list[int] | None, Sequence[Rejected]]:
+    polls = decode_polls(record.key, record.value, record.timestamp_ms)
+    return polls.store_id, polls.codes, polls.rejects
+
+
+def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: list[int] | None) -> None:
+    if codes is None:
+        ledgers.forget_polls(partition, store_id)
+    elif codes:
+        POLLS_TAKEN.inc(len(codes))
+        ledgers.add_polls(partition, store_id, codes)
+
+
+def _read_week(record: Record) -> tuple[StoreId, Week | None, Sequence[Rejected]]:
+    return *decode_hours(record.key, record.value), ()
+
+
+def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None) -> None:
+    ledgers.news_of(partition, store_id).week = week
+
+
+def _read_zone(record: Record) -> tuple[StoreId, str | None, Sequence[Rejected]]:
+    return *decode_zone(record.key, record.value), ()
+
+
+def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None) -> None:
+    ledgers.news_of(partition, store_id).zone = zone
+
+
+INTAKES: Final = (
+    Intake(POLLS_TOPIC, _read_polls, _add_polls),
+    Intake(HOURS_TOPIC, _read_week, _add_week),
+    Intake(ZONES_TOPIC, _read_zone, _add_zone),
+)
+
+
+def add_agents(app: faust.App, ledgers: Ledgers, partitions: int) -> None:
+    """Declare an agent for each source topic; `partitions` is the count they all have."""
+    for intake in INTAKES:
+        topic = declared_topic(app, intake.topic, partitions)
+        reader = _TopicReader(app, ledgers, partitions, intake)
+        app.agent(topic, name=intake.topic.name)(reader.read_events)
+
+
+def declared_topic(app: faust.App, spec: TopicSpec, partitions: int) -> TopicT:
+    """A topic that Faust declares with the right clean-up before it subscribes; its bytes come as they are."""
+    return app.topic(
+        spec.name,
+        schema=RawSchema(),
+        partitions=partitions,
+        compacting=spec.cleanup == "compact",
+        deleting=spec.cleanup == "delete",
+        internal=True,
+        allow_empty=True,
+    )
+
+
+class _TopicReader(Generic[T]):
+    """Takes in the events of one topic; each carries one record or a batch of one partition's."""
+
+    def __init__(self, app: faust.App, ledgers: Ledgers, partitions: int, intake: Intake[T]) -> None:
+        self._app = app
+        self._ledgers = ledgers
+        self._partitions = partitions
+        self._read = intake.read
+        self._add = intake.add
+        self._topic = intake.topic.name
+
+    async def read_events(self, stream: Stream[object]) -> None:
+        """The agent. Events are acknowledged by the ledgers, when what they say is written."""
+        async for event in stream.noack().events():
+            message, sent = event.message, list[Awaitable[object]]()
+            records = message.value if isinstance(message.value, list) else [message]
+            for record in records:
+                await self._take(message.partition, record, sent)
+            await self._ledgers.taken(message.partition, message.topic, message.offset + 1, sent, event.ack)
+
+    async def _take(self, partition: int, record: Record, sent: list[Awaitable[object]]) -> None:
+        try:
+            store_id, said, rejects = self._read(record)
+        except Rejected as reject:
+            sent.append(await self._send_dead_letter(partition, record, reject.reason, ()))
+            return
+        if partition_of(store_id, self._partitions) != partition:
+            sent.append(await self._forward(store_id, record))
+            return
+        self._add(self._ledgers, partition, store_id, said)
+        for reason in dict.fromkeys(reject.reason for reject in rejects):
+            indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
+            sent.append(await self._send_dead_letter(partition, record, reason, indexes))
+
+    async def _forward(self, store_id: StoreId, record: Record) -> Awaitable[object]:
+        RECORDS_FORWARDED.labels(self._topic).inc()
+        return await self._app.producer.send(
+            self._topic,
+            store_id.encode(),
+            record.value,
+            partition_of(store_id, self._partitions),
+            record.timestamp_ms / 1000,
+            list(record.headers),
+        )
+
+    async def _send_dead_letter(
+        self, partition: int, record: Record, reason: RejectReason, indexes: Sequence[int]
+    ) -> Awaitable[object]:
+        RECORDS_REJECTED.labels(self._topic, reason.value).inc()
+        headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes)
+        return await self._app.producer.send(DEAD_LETTERS, record.key, record.value, None, None, headers)

@@ -1,0 +1,90 @@
+"""The worker, wired: the one place where Faust app, table, ledgers and agents meet.
+
+Owns: which settings Faust runs with, and the life of a worker process. Must not know: any rule.
+"""
+
+import asyncio
+import signal
+from typing import Any, Final, cast
+
+import faust
+import structlog
+
+from schemas.settings import Settings
+from schemas.topics import ALERTS_TOPIC, APP_ID, DEAD_LETTERS_TOPIC, SOURCES
+from stream.agents import add_agents, declared_topic
+from stream.embedded.lock import StateLock
+from stream.ledgers import Ledgers
+from stream.tables import PromptTableManager, store_table
+
+log = structlog.get_logger()
+
+_COMMIT_SECONDS: Final = 0.5
+_EVENTS_BUFFERED: Final = 8
+"""Events (batches of records) that wait before an agent; more only costs memory."""
+
+
+def create_app(settings: Settings) -> faust.App:
+    """The Faust app of a worker. The broker's URL chooses the transport; nothing else depends on it."""
+    partitions = settings.partitions or 1
+    app = faust.App(
+        APP_ID,
+        broker=settings.broker,
+        store="rocksdb://",
+        datadir=settings.worker_dir,
+        web_enabled=False,
+        topic_partitions=partitions,
+        topic_replication_factor=settings.replication,
+        topic_disable_leader=True,
+        broker_commit_interval=_COMMIT_SECONDS,
+        stream_buffer_maxsize=_EVENTS_BUFFERED,
+        stream_wait_empty=True,
+        TableManager=PromptTableManager,
+    )
+    cast(Any, app.transport).batched_topics = frozenset(spec.name for spec in SOURCES)
+    table = store_table(app, partitions)
+    ledgers = Ledgers(table, settings.retention_days, settings.flush_seconds)
+    add_agents(app, ledgers, partitions)
+
+    others = [declared_topic(app, spec, partitions) for spec in (DEAD_LETTERS_TOPIC, ALERTS_TOPIC)]
+
+    @app.task
+    async def keep_flushing() -> None:
+        for topic in others:
+            await topic.maybe_declare()
+        await ledgers.keep_flushing()
+
+    return app
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises what made it stop otherwise.
+
+    Raises stream.embedded.lock.LockHeld where another worker has the state folder.
+    """
+    with StateLock(settings.worker_lock):
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    app = create_app(settings)
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    log.info("worker starting", broker=settings.broker, state=str(settings.state))
+    starting = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(told_to_stop.wait())
+    crashed = asyncio.create_task(app._crashed.wait())  # no public way to await it
+    try:
+        await asyncio.wait({starting, stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            log.info("worker ready")
+            await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        log.info("worker stopping")
+        await app.stop()
+        for task in (starting, stopping, crashed):
+            task.cancel()
+    if app.crash_reason is not None:
+        raise app.crash_reason

@@ -1,0 +1,20 @@
+"""Which partition a store belongs to.
+
+Owns: the hash. Must not know: topics or brokers. It is the default of Kafka's Java client and of aiokafka, so
+that records of most producers already are where they belong.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+from aiokafka.partitioner import murmur2
+
+from schemas.values import StoreId
+
+_MOST_STORES_KNOWN: Final = 1_000_000
+
+
+@lru_cache(maxsize=_MOST_STORES_KNOWN)
+def partition_of(store_id: StoreId, partitions: int) -> int:
+    """The partition of a store among `partitions`."""
+    return int((murmur2(store_id.encode()) & 0x7FFFFFFF) % partitions) if partitions > 1 else 0

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from mode import ServiceT
@@ -64,6 +65,8 @@ class DrainingConsumer(Consumer):
     async def _deliver(self, fetched: list[tuple[TP, Message]]) -> None:
         """Hand the messages to the conductor, until a rebalance makes them stale."""
         acks_enabled_for = self.app.topics.acks_enabled_for
+        changelogs = self.app.tables.changelog_topics
+        changelog_queue = cast(TableManager, self.app.tables).changelog_queue
         generation_id = self.app.consumer_generation_id
         for number, (tp, message) in enumerate(fetched):
             if not self.flow_active or self.app.consumer_generation_id != generation_id:
@@ -74,6 +77,9 @@ class DrainingConsumer(Consumer):
             if acks_enabled_for(tp.topic):
                 self._handed_out[tp].append(message.offset)
                 await self._commit_if_due()
+            # Recovery is at work on a full queue; the conductor would make two tasks a message to wait for room.
+            while tp.topic in changelogs and changelog_queue.full():  # noqa: ASYNC110  # no event tells of room
+                await asyncio.sleep(0)
             await self.callback(message)
             self._read_offset[tp] = message.offset
             if number % YIELD_EVERY == 0:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from stream.embedded.errors import LogBusy, LogNotWritable, LogTooNew, NotALog, explained
+from stream.embedded.turn import Turn
 
 VERSION: Final = 1
 """Version of the schema below, kept in `PRAGMA user_version`."""
@@ -81,6 +82,7 @@ class Database:
         try:
             with self._explaining():
                 self._prepare()
+            self._turn = Turn(path, busy_timeout_s)
         except BaseException:
             self._connection.close()
             raise
@@ -88,12 +90,14 @@ class Database:
     def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
         self._connection.close()
+        self._turn.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: all of the block is written, or nothing."""
         with self._explaining():
-            self._connection.execute("BEGIN IMMEDIATE")
+            with self._turn:
+                self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")

@@ -19,7 +19,7 @@ from faust.transport.producer import ProducerBuffer
 from faust.types import TP, HeadersArg, RecordMetadata
 from mode import Seconds
 
-from stream.embedded.errors import LogError, UnknownPartition
+from stream.embedded.errors import UnknownPartition
 from stream.embedded.log import EmbeddedLog, NewRecord
 from stream.embedded.threads import LogThread
 
@@ -49,7 +49,7 @@ class Producer(base.Producer):
         self._pending: list[Sent] = []
         self._writing: asyncio.Future[list[int]] | None = None
         self._is_scheduled = False
-        self._failure: LogError | None = None
+        self._failure: BaseException | None = None
         self._is_open = False
         self.buffer.max_messages = BUFFER_MESSAGES
 
@@ -210,8 +210,7 @@ class Producer(base.Producer):
         """Tell the senders of `group`, and go on with those who came meanwhile."""
         self._writing = None
         error = appended.exception()
-        if isinstance(error, LogError):
-            self._failure = error
+        self._failure = error or self._failure
         for number, (record, written) in enumerate(group):
             if written.done():
                 continue

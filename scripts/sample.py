@@ -242,4 +242,4 @@ def _week_rows() -> pl.DataFrame:
 def _shares(shares: Iterable[float]) -> "np.ndarray[Any, Any]":
     """`shares` as numpy wants them: to sum to one as exactly as floats can."""
     weights = np.fromiter(shares, np.float64)
-    return np.divide(weights, weights.sum())
+    return np.asarray(weights / weights.sum())

@@ -57,11 +57,8 @@ def read_hours(path: Path, sink: RejectSink) -> Hours:
             raise
         return store, row.day, row.start_us, row.end_us
 
-    rows_of: dict[StoreId, set[tuple[int, int, int]]] = {}
-    for frame in iter_rows(path, Layout(_COLUMNS, _SCHEMA, _values, parse), sink):
-        for store, *row in frame.iter_rows():
-            rows_of.setdefault(store, set()).add(tuple(row))
-    return Hours(_weeks(rows_of), frozenset(bad))
+    rows = pl.concat(iter_rows(path, Layout(_COLUMNS, _SCHEMA, _values, parse), sink))
+    return Hours(_weeks(rows), frozenset(bad))
 
 
 def _values(texts: pl.DataFrame) -> pl.DataFrame:
@@ -78,13 +75,21 @@ def _values(texts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _weeks(rows_of: dict[StoreId, set[tuple[int, int, int]]]) -> dict[StoreId, Week]:
+def _weeks(rows: pl.DataFrame) -> dict[StoreId, Week]:
     """Stores that keep the same hours share one week: there are far fewer weeks than stores."""
-    known: dict[frozenset[tuple[int, int, int]], Week] = {}
+    span = list(_SCHEMA)[1:]
+    spans = rows.select(span).unique().with_row_index("nth")
+    hours_rows = [HoursRow(*row) for row in spans.select(span).iter_rows()]
+    stores = (
+        rows.join(spans, on=span, maintain_order="left")
+        .group_by("store_id", maintain_order=True)
+        .agg(pl.col("nth").unique().sort())
+    )
+    known: dict[tuple[int, ...], Week] = {}
     weeks = {}
-    for store, rows in rows_of.items():
-        key = frozenset(rows)
+    for store, nths in stores.iter_rows():
+        key = tuple(nths)
         if key not in known:
-            known[key] = week_of([HoursRow(*row) for row in rows])
+            known[key] = week_of([hours_rows[nth] for nth in nths])
         weeks[store] = known[key]
     return weeks

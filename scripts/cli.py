@@ -1,17 +1,55 @@
 """The `storepulse` command.
 
 Owns: arguments, exit codes and what is printed. Must not know: how anything is done; each command is a few
-calls. Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments; 3 input cannot be read; 4 broker
-or state cannot be used; 5 a part ended by itself; 130 interrupted.
+calls. Results go to stdout or a file, everything else to stderr.
+
+Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 3 the input cannot be read;
+4 broker, state folder or port cannot be used; 5 a part ended by itself; 6 no exact report can be made;
+130 interrupted.
 """
 
+import errno
 import sys
+import tempfile
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from pydantic import ValidationError
 
+from query_api.errors import QueryError
 from schemas.settings import Settings
+from schemas.state import NewerState
+from schemas.values import Rejected, parse_timestamp
+from scripts.csv_input import CsvInputError, RejectsWriter, StrictStop, find_input
+from scripts.processes import ChildEnded, follow_parent
+from scripts.progress import Progress
+from stream.embedded.errors import LogError
+from stream.embedded.lock import LockHeld, LockNotWritable
+
+EXIT_STRICT: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INPUT: Final = 3
+EXIT_UNUSABLE: Final = 4
+EXIT_ENDED: Final = 5
+EXIT_NO_REPORT: Final = 6
+EXIT_INTERRUPTED: Final = 130
+
+_EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (StrictStop, EXIT_STRICT),
+    (ValidationError, EXIT_USAGE),
+    (CsvInputError, EXIT_INPUT),
+    (LogError, EXIT_UNUSABLE),
+    (LockHeld, EXIT_UNUSABLE),
+    (LockNotWritable, EXIT_UNUSABLE),
+    (NewerState, EXIT_UNUSABLE),
+    (OSError, EXIT_UNUSABLE),
+    (ChildEnded, EXIT_ENDED),
+    (QueryError, EXIT_NO_REPORT),
+    (KeyboardInterrupt, EXIT_INTERRUPTED),
+)
 
 app = typer.Typer(
     help="How long was each store up and down, inside its own business hours: exactly, at any moment.",
@@ -21,66 +59,172 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-EXIT_STRICT: Final = 1
-EXIT_INPUT: Final = 3
-EXIT_STATE: Final = 4
-EXIT_ENDED: Final = 5
-EXIT_INTERRUPTED: Final = 130
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    CSV = "csv"
+
 
 Broker = Annotated[
-    str | None,
-    typer.Option(help="embedded:///path/to/log.db or kafka://host:9092 [env: STOREPULSE_BROKER]"),
+    str | None, typer.Option(help="embedded:///path/to/log.db or kafka://host:9092 [env: STOREPULSE_BROKER]")
 ]
 State = Annotated[
     Path | None, typer.Option(help="Folder of tables, embedded log and reports [env: STOREPULSE_STATE]")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1")]
+Rejects = Annotated[Path | None, typer.Option(help="Write bad lines to this CSV file")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on [env: STOREPULSE_HOST]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on [env: STOREPULSE_PORT]")]
+
+
+@app.command(epilog="Example: storepulse report --data ./data --out report.csv")
+def report(
+    *,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with store_status.csv")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; appears whole or not at all")],
+    as_of: Annotated[str | None, typer.Option(help="Instant to look back from; default: latest poll")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="Format of the report")] = Format.CSV,
+    strict: Strict = False,
+    rejects: Rejects = None,
+    broker: Broker = None,
+    state: State = None,
+) -> None:
+    """CSVs in, report out; nothing to start first."""
+    from scripts.report import make_report
+
+    as_of_us = None if as_of is None else _instant(as_of)
+    with ExitStack() as stack:
+        if state is None:
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storepulse-")))
+        settings = _settings(broker=broker or (f"embedded://{state.absolute() / 'log.db'}"), state=state)
+        progress = stack.enter_context(Progress())
+        writer = stack.enter_context(RejectsWriter(rejects, strict=strict))
+        summary, facts = make_report(settings, data, out, as_of_us, rejects=writer, progress=progress)
+        progress.say_summary(summary, writer)
+        progress.say(f"{out}: {facts.stores:,} stores")
+
+
+@app.command(epilog="Example: storepulse up --data ./data --port 8000")
+def up(
+    *,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Replay this folder first")] = None,
+    host: Host = None,
+    port: Port = None,
+    broker: Broker = None,
+    state: State = None,
+) -> None:
+    """Worker and API together; Ctrl-C ends both."""
+    from scripts.up import run_up
+
+    settings = _settings(host=host, port=port, broker=broker, state=state)
+    with Progress() as progress:
+        run_up(settings, find_input(data) if data else None, progress)
+
+
+@app.command(name="replay", epilog="Example: storepulse replay ./data --speed 60")
+def replay_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with store_status.csv")],
+    *,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times real time, one poll a record; default: bulk")
+    ] = None,
+    strict: Strict = False,
+    rejects: Rejects = None,
+    broker: Broker = None,
+    state: State = None,
+) -> None:
+    """Send a folder of CSVs to the topics."""
+    from scripts.replay import replay
+    from scripts.sinks import open_sink
+
+    settings, found = _settings(broker=broker, state=state), find_input(folder)
+    with Progress() as progress, RejectsWriter(rejects, strict=strict) as writer, open_sink(settings) as sink:
+        progress.say_summary(replay(found, sink, writer, progress, speed), writer)
 
 
 @app.command(epilog="Example: storepulse worker --state /var/lib/storepulse")
-def worker(broker: Broker = None, state: State = None) -> None:
+def worker(*, broker: Broker = None, state: State = None) -> None:
     """Run a worker: polls become ledgers."""
-    from scripts.processes import follow_parent
     from stream.app import run_worker
 
     follow_parent()
     run_worker(_settings(broker=broker, state=state))
 
 
-@app.command(name="replay", epilog="Example: storepulse replay ./data --speed 60")
-def replay_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with store_status.csv")],
-    speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Times real time, one poll a record; default: bulk")
-    ] = None,
-    strict: Annotated[bool, typer.Option(help="Stop at the first bad line, with exit code 1")] = False,
-    rejects: Annotated[Path | None, typer.Option(help="Write bad lines to this CSV file")] = None,
-    broker: Broker = None,
-    state: State = None,
-) -> None:
-    """Send a folder of CSVs to the topics."""
-    from scripts.csv_input import RejectsWriter, find_input
-    from scripts.progress import Progress
-    from scripts.replay import replay
+@app.command(epilog="Example: storepulse api --host 0.0.0.0 --port 8000")
+def api(*, host: Host = None, port: Port = None, broker: Broker = None, state: State = None) -> None:
+    """Run the query API on the tables of a worker."""
+    from scripts.serve import serve_api
+
+    follow_parent()
+    serve_api(_settings(host=host, port=port, broker=broker, state=state))
+
+
+@app.command(epilog="Example: storepulse topics --broker kafka://localhost:9092")
+def topics(*, broker: Broker = None, state: State = None) -> None:
+    """Declare the topics, and list them with their partitions and clean-up."""
     from scripts.sinks import open_sink
 
-    settings = _settings(broker=broker, state=state)
-    with (
-        Progress() as progress,
-        RejectsWriter(rejects, strict=strict) as writer,
-        open_sink(settings) as sink,
-    ):
-        summary = replay(find_input(folder), sink, writer, progress, speed)
-        progress.say(str(summary.polls))
+    with open_sink(_settings(broker=broker, state=state)) as sink:
+        for name, partitions, cleanup in sink.topics():
+            typer.echo(f"{name}\t{partitions} partitions\t{cleanup}")
+
+
+@app.command(epilog="Example: storepulse sample ./data --stores 1000 --days 8")
+def sample(
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write the CSVs to")],
+    *,
+    stores: Annotated[int, typer.Option(min=1, help="Stores")] = 1000,
+    days: Annotated[int, typer.Option(min=1, help="Days of polls")] = 8,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data")] = 0,
+) -> None:
+    """Write a realistic sample data set."""
+    from scripts.sample import write_sample
+
+    write_sample(out_dir, stores=stores, days=days, seed=seed)
+    typer.echo(f"{out_dir}: {stores:,} stores, {days:,} days")
 
 
 def _settings(**options: Any) -> Settings:
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
 
+def _instant(text: str) -> int:
+    try:
+        return parse_timestamp(text)
+    except Rejected as reject:
+        raise typer.BadParameter(str(reject), param_hint="--as-of") from None
+
+
 def main() -> NoReturn:
-    """Run the command and exit with its code."""
-    app()
+    """Run the command; an error that users can do something about is one message and an exit code."""
+    try:
+        app()
+    except BaseException as error:
+        code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), None)
+        if code is None:
+            raise
+        typer.echo(f"storepulse: {_explained(error)}", err=True)
+        sys.exit(code)
     sys.exit(0)
+
+
+def _explained(error: BaseException) -> str:
+    match error:
+        case ValidationError():
+            return "; ".join(
+                f"STOREPULSE_{str(e['loc'][0]).upper() if e['loc'] else ''}: {e['msg']}"
+                for e in error.errors()
+            )
+        case KeyboardInterrupt():
+            return "interrupted"
+        case OSError(errno=errno.ENOSPC):
+            return (
+                f"no space left on the disk ({error.filename or 'state folder'}): make room and start again"
+            )
+        case _:
+            return str(error)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ Owns: how it looks. Must not know: what the work is. Everything goes to stderr; 
 import sys
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console
 from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+if TYPE_CHECKING:
+    from scripts.csv_input import RejectsWriter
+    from scripts.replay import ReplaySummary
+
+_MOST_NAMED: Final = 10
 _LINE_SECONDS: Final = 5.0
 """Elsewhere than on a terminal, a count is printed this often."""
 
@@ -45,6 +50,20 @@ class Progress:
     def say(self, text: str) -> None:
         """One line, now."""
         self._console.print(text, markup=False)
+
+    def say_summary(self, summary: "ReplaySummary", rejects: "RejectsWriter") -> None:
+        """What a replay sent and what it turned away."""
+        self.say(
+            f"sent {summary.polls:,} polls, the hours of {summary.weeks:,} stores, {summary.zones:,} zones"
+        )
+        if rejects.total:
+            reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in rejects.counts.most_common())
+            self.say(f"turned away {rejects.total:,} lines: {reasons}")
+        if partly := summary.partly_rejected_weeks:
+            names = ", ".join(partly[:_MOST_NAMED]) + (" …" if len(partly) > _MOST_NAMED else "")
+            self.say(
+                f"{len(partly):,} stores lost rows of their hours; a missing day reads as closed: {names}"
+            )
 
     def advance(self, by: int, what: str) -> None:
         """`by` more of `what` are done."""

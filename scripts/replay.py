@@ -30,12 +30,11 @@ _PACE_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What a replay sent, what it turned away, and how far the topics then reached."""
+    """What a replay sent, stores whose hours lost a row, and how far the topics then reached."""
 
     polls: int
     weeks: int
     zones: int
-    rejected: int
     partly_rejected_weeks: list[StoreId]
     positions: Positions
 
@@ -46,12 +45,11 @@ def replay(
     """Send everything in `folder`. Raises CsvInputError (StrictStop too) and the broker's errors."""
     weeks, partly = _send_hours(folder.hours, sink, rejects)
     zones = _send_zones(folder.zones, sink, rejects)
-    progress.say(f"sent the hours of {weeks:,} stores and the zones of {zones:,}")
     frames = iter_polls(folder.polls, time.time_ns() // 1000 + MOST_AHEAD_US, rejects)
     polls = (
         _send_bulk(frames, sink, progress) if speed is None else _send_timed(frames, sink, progress, speed)
     )
-    return ReplaySummary(polls, weeks, zones, rejects.total, partly, sink.flush())
+    return ReplaySummary(polls, weeks, zones, partly, sink.flush())
 
 
 def _send_hours(path: Path | None, sink: Sink, rejects: RejectsWriter) -> tuple[int, list[StoreId]]:

@@ -196,9 +196,8 @@ class _Fleet:
         first = chunk * self.stores_a_chunk
         numbers = np.arange(first, min(first + self.stores_a_chunk, self.stores))
         random = self._random("ids", chunk)
-        heads = random.integers(
-            10 ** random.choice([6, 8, 9, 10], len(numbers), p=[0.02, 0.08, 0.2, 0.7]), 10**11
-        )
+        digits = random.choice([7, 8, 9, 10, 11], len(numbers), p=[0.01, 0.02, 0.07, 0.2, 0.7])
+        heads = random.integers(10 ** (digits - 1), 10**digits)
         own = (numbers * _SPREAD) % _MOST_STORES
         ids = [f"{head}{tail:08d}" for head, tail in zip(heads.tolist(), own.tolist(), strict=True)]
         for at in np.flatnonzero(random.random(len(numbers)) < _UUIDS):

@@ -29,6 +29,9 @@ class Sink(AbstractContextManager["Sink"], Protocol):
     def flush(self) -> Positions:
         """Wait until the broker has all of it; the positions reached so far."""
 
+    def topics(self) -> list[tuple[str, int, str]]:
+        """The declared topics: name, partitions, clean-up."""
+
 
 class EmbeddedSink(Sink):
     """Appends to the embedded log, some megabytes a transaction."""
@@ -66,6 +69,9 @@ class EmbeddedSink(Sink):
             self._reached[record.topic, record.partition] = offset + 1
         self._waiting, self._bytes = [], 0
         return dict(self._reached)
+
+    def topics(self) -> list[tuple[str, int, str]]:
+        return [(name, info.partitions, info.cleanup) for name, info in self._log.topics().items()]
 
 
 def open_sink(settings: Settings) -> Sink:

@@ -9,7 +9,7 @@ A store belongs to the partition that murmur2 gives its key. A record that an ou
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import faust
 from faust.streams import Stream
@@ -84,8 +84,8 @@ def add_agents(app: faust.App, ledgers: Ledgers, partitions: int) -> None:
     """Declare an agent for each source topic; `partitions` is the count they all have."""
     for intake in INTAKES:
         topic = declared_topic(app, intake.topic, partitions)
-        reader = _TopicReader(app, ledgers, partitions, intake)
-        app.agent(topic, name=intake.topic.name)(reader.read_events)
+        reader = _TopicReader(app, ledgers, partitions, cast(Intake[Any], intake))
+        app.agent(topic, name=intake.topic.name)(cast(Any, reader.read_events))
 
 
 def declared_topic(app: faust.App, spec: TopicSpec, partitions: int) -> TopicT:

@@ -48,12 +48,12 @@ def create_app(settings: Settings) -> faust.App:
 
     others = [declared_topic(app, spec, partitions) for spec in (DEAD_LETTERS_TOPIC, ALERTS_TOPIC)]
 
-    @app.task
     async def keep_flushing() -> None:
         for topic in others:
             await topic.maybe_declare()
         await ledgers.keep_flushing()
 
+    app.task(keep_flushing)
     return app
 
 

@@ -7,7 +7,7 @@ that records of most producers already are where they belong.
 from functools import lru_cache
 from typing import Final
 
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # it has no types
 
 from schemas.values import StoreId
 

@@ -1,0 +1,76 @@
+"""What the API may ask of the broker and the worker.
+
+Owns: log-end positions, whether a worker lives, and how far the data of `up --data` reaches. Must not know:
+HTTP. query_api.health says what a probe must answer; the API never sees which broker this is.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Final, Literal
+
+from query_api.health import BrokerProbe
+
+from schemas.settings import Settings
+from schemas.topics import SOURCES
+from scripts.sinks import Positions
+from stream.embedded.lock import held
+from stream.embedded.log import EmbeddedLog
+
+_SOURCES: Final = frozenset(spec.name for spec in SOURCES)
+
+
+class EmbeddedProbe(BrokerProbe):
+    """Asks the embedded log, and looks at the worker's lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._target = ReplayTarget(settings.state)
+
+    async def end_offsets(self) -> Positions:
+        return await asyncio.to_thread(self._end_offsets)
+
+    async def worker_alive(self) -> bool:
+        return await asyncio.to_thread(held, self._settings.worker_lock)
+
+    def replay_target(self) -> Positions | Literal["pending"] | None:
+        return self._target.read()
+
+    def _end_offsets(self) -> Positions:
+        with EmbeddedLog(self._settings.log_path) as log:
+            return {tp: offset for tp, offset in log.end_offsets().items() if tp[0] in _SOURCES}
+
+
+class ReplayTarget:
+    """A file in the state folder by which `up --data` tells the API what must be readable first."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "replaying.json"
+
+    def begin(self) -> None:
+        """A replay has begun; how far it reaches is not known yet."""
+        self._path.write_text("null")
+
+    def reach(self, positions: Positions) -> None:
+        """The replay is sent; these positions must be applied."""
+        listed = [[topic, partition, offset] for (topic, partition), offset in positions.items()]
+        waiting = self._path.with_suffix(".new")
+        waiting.write_text(json.dumps(listed))
+        waiting.replace(self._path)
+
+    def clear(self) -> None:
+        """Nothing is being replayed."""
+        self._path.unlink(missing_ok=True)
+
+    def read(self) -> Positions | Literal["pending"] | None:
+        """What must be applied, "pending" while that is not known, None where nothing was replayed."""
+        try:
+            listed = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return None
+        return "pending" if listed is None else {(topic, p): offset for topic, p, offset in listed}
+
+
+def open_probe(settings: Settings) -> BrokerProbe:
+    """The probe of the configured broker."""
+    return EmbeddedProbe(settings)

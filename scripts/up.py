@@ -1,0 +1,68 @@
+"""The command `up`: worker and API as children, and a replay first if data is given.
+
+Owns: starting them, watching them, ending them together. Must not know: what they do.
+"""
+
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from types import FrameType
+
+from schemas.settings import Settings
+from scripts.csv_input import InputFolder, RejectsWriter
+from scripts.probes import ReplayTarget
+from scripts.processes import Child
+from scripts.progress import Progress
+from scripts.replay import replay
+from scripts.sinks import open_sink
+
+_LOOK_SECONDS = 0.2
+
+
+def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> None:
+    """Run until SIGTERM or SIGINT. Raises ChildEnded where a child ends by itself."""
+    told_to_stop = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        told_to_stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    target = ReplayTarget(settings.state)
+    target.clear()
+    if data is not None:
+        target.begin()
+    environment = {
+        "STOREPULSE_BROKER": settings.broker,
+        "STOREPULSE_STATE": str(settings.state),
+        "STOREPULSE_HOST": settings.host,
+        "STOREPULSE_PORT": str(settings.port),
+    }
+    with ExitStack() as stack:
+        children = []
+        for name in ("worker", "api"):
+            child = Child(name, [name], environment)
+            stack.callback(child.stop)
+            children.append(child)
+        if data is not None:
+            sending = threading.Thread(target=_send, args=(settings, data, progress, target), daemon=True)
+            sending.start()
+        while not told_to_stop.wait(_LOOK_SECONDS):
+            for child in children:
+                child.check()
+    progress.say("stopped")
+
+
+def _send(settings: Settings, data: InputFolder, progress: Progress, target: ReplayTarget) -> None:
+    """Replay in a thread, so that a signal is answered at once; what it raises ends the process."""
+    try:
+        with open_sink(settings) as sink, RejectsWriter(settings.state / "rejects.csv") as rejects:
+            summary = replay(data, sink, rejects, progress)
+        target.reach(summary.positions)
+        progress.say_summary(summary, rejects)
+    except Exception as error:
+        progress.say(f"storepulse: the replay failed: {error}")
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise

@@ -20,7 +20,7 @@ LONGEST_LINE: Final = 1 << 20
 """Bytes that a line may have. A file that is no CSV may hold no line end, and must still fit in memory."""
 
 _PIECE: Final = 1 << 20
-_ZST_PIECE: Final = 1 << 14  # compressed: what it unpacks to comes all at once
+_ZST_PIECE: Final = 1 << 12  # packed: all that is in it comes at once, 128 MiB if every byte is the same
 _BOM: Final = b"\xef\xbb\xbf"
 
 

@@ -4,7 +4,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from schemas.state import EMPTY_HEAD, NO_INTS, Head, Int64s, decode_head, decode_page, encode_head, encode_page
+from schemas.state import (
+    EMPTY_HEAD,
+    NO_INTS,
+    Head,
+    Int64s,
+    decode_head,
+    decode_page,
+    encode_head,
+    encode_page,
+)
 from schemas.values import Poll, Week, code_of
 from stream.core.ledger import Settled, forget_polls, merge, reschedule
 

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.state import decode_heads
-from schemas.values import Poll, Status, StoreId
-from stream.core import ledger
+from schemas.values import Poll, Status, StoreId, Week
 from stream.core.fleet import totals
 from stream.core.windows import windows
 from tests.builders import row_texts, status_words
@@ -46,7 +45,9 @@ def test_a_shorter_retention_changes_no_answer_that_may_be_asked(case: Case) -> 
 
 @settings(max_examples=200, deadline=None)
 @given(cases(), st.data())
-def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(case: Case, data: st.DataObject) -> None:
+def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(
+    case: Case, data: st.DataObject
+) -> None:
     expected = Shelf(case.zone, case.week).add(case.polls).bytes
     shuffled = data.draw(st.permutations(case.polls + case.polls))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
@@ -70,7 +71,9 @@ def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_r
 
 @settings(max_examples=100, deadline=None)
 @given(cases(), zones(), weeks())
-def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: ledger.Week) -> None:
+def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(
+    case: Case, zone: str, week: Week
+) -> None:
     changed = Shelf(zone, week).add(case.polls).reschedule(case.zone, case.week)
     assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
 
@@ -78,7 +81,7 @@ def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: s
 @settings(max_examples=100, deadline=None)
 @given(zones(), weeks(), st.integers(0, 2**60), st.data())
 def test_a_day_of_many_changes_is_folded_and_still_exact(
-    zone: str, week: ledger.Week, seed: int, data: st.DataObject
+    zone: str, week: Week, seed: int, data: st.DataObject
 ) -> None:
     random = np.random.default_rng(seed)
     first_us = data.draw(st.sampled_from((1_678_500_000_000_000, 1_667_000_000_000_000)))

@@ -1,0 +1,112 @@
+"""What can keep a question from being answered.
+
+    QueryError
+    ├── StateUnreadable        the tables cannot be read just now
+    │   └── OtherZoneDatabase  they were made with another zone database
+    ├── ReaderClosed           the API is going down
+    ├── NothingPolled          no poll of any store, and no as_of was named
+    ├── AsOfOutside            as_of lies where no exact answer can be given
+    ├── UnknownStore           no poll, hours or zone names the store
+    ├── UnknownReport          no report has this id
+    ├── ReportsUnwritable      the reports folder takes no more, or nothing at all
+    └── ReportsBusy            more reports wait to be made than we let wait
+
+Owns: these, with the values they carry. Must not know: HTTP (query_api.problems gives each its status).
+schemas.state.NewerState stands beside them: stored bytes that a newer version wrote.
+"""
+
+from schemas.values import format_timestamp
+from stream.core.windows import Window
+
+
+class QueryError(Exception):
+    """A question that has no answer, in words for whoever asked it."""
+
+
+class StateUnreadable(QueryError):
+    """The table of `partition` cannot be read; `cause` is RocksDB's text."""
+
+    def __init__(self, partition: int, cause: str) -> None:
+        super().__init__(
+            f"the table of partition {partition} cannot be read ({cause}): "
+            "try again; if it stays so, look whether the worker runs on the same state folder"
+        )
+        self.partition = partition
+        self.cause = cause
+
+
+class OtherZoneDatabase(StateUnreadable):
+    """The table of `partition` was made with zone database `stored`, this program has `ours`."""
+
+    def __init__(self, partition: int, stored: str, ours: str) -> None:
+        QueryError.__init__(
+            self,
+            f"the table of partition {partition} was made with zone database {stored}, this API has {ours}: "
+            "give worker and API the same version of storepulse and restart the worker, which then rebuilds "
+            "its tables",
+        )
+        self.partition = partition
+        self.stored = stored
+        self.ours = ours
+
+
+class ReaderClosed(QueryError):
+    """The reader was closed while, or before, it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("this API is shutting down")
+
+
+class NothingPolled(QueryError):
+    """No store has a poll, so there is no latest one to look back from."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no store has been polled yet: send polls, or name the instant to look back from as as_of"
+        )
+
+
+class AsOfOutside(QueryError):
+    """`as_of_us` lies outside `span`, whose ends may both be asked for."""
+
+    def __init__(self, as_of_us: int, span: Window) -> None:
+        super().__init__(
+            f"as_of {format_timestamp(as_of_us)} cannot be answered exactly: polls are retained for instants "
+            f"from {format_timestamp(span.from_us)} to {format_timestamp(span.to_us)}"
+        )
+        self.as_of_us = as_of_us
+        self.span = span
+
+
+class UnknownStore(QueryError):
+    """No store goes by the id `text`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"no poll, business hours or zone names a store {text!r}")
+        self.text = text
+
+
+class UnknownReport(QueryError):
+    """No report goes by the id `text`: it never did, or it was removed to make room for later ones."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"no report has the id {text!r}: it is malformed, unknown, or was removed for newer ones"
+        )
+        self.text = text
+
+
+class ReportsUnwritable(QueryError):
+    """Nothing can be written to the reports folder; `cause` is the system's text."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the reports folder cannot be written: {cause}")
+        self.cause = cause
+
+
+class ReportsBusy(QueryError):
+    """`waiting` reports are asked for and not yet made."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} reports wait to be made: ask again when some of them are")
+        self.waiting = waiting

@@ -1,0 +1,67 @@
+"""A file whose lock says that its process lives.
+
+Owns: making such files, and telling the living from the dead. The kernel drops the lock when the process
+ends, kill -9 included, so no process id is ever guessed at; containers that share a folder all have a
+process 1. Must not know: what the files stand beside.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+_SUFFIX = ".lock"
+
+
+class Presence:
+    """A locked file `<folder>/<name>.lock`, there for as long as this process lives or until `end`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{os.getpid()}-{uuid4().hex[:12]}"
+        self._path = folder / f"{self.name}{_SUFFIX}"
+        unseen = folder / f".{self.name}.new"
+        self._descriptor = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        unseen.rename(self._path)  # nobody sees the file before it is locked
+
+    def end(self) -> None:
+        """Remove the file; from now on `lives` says no. May be called twice."""
+        if self._descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def lives(folder: Path, name: str) -> bool:
+    """Whether the process that has the presence `name` still runs."""
+    try:
+        with locked(folder / f"{name}{_SUFFIX}"):
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def bury_dead(folder: Path) -> list[str]:
+    """Remove the files of processes that are gone, and name them."""
+    dead = []
+    for path in folder.glob(f"*{_SUFFIX}"):
+        if not lives(folder, path.stem):
+            path.unlink(missing_ok=True)
+            dead.append(path.stem)
+    return dead
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an existing file. Raises BlockingIOError where another holds it, FileNotFoundError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

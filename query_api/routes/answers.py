@@ -1,0 +1,154 @@
+"""Values of the program in the words of the API.
+
+Owns: how instants and spans are spelt in answers. Must not know: where the values come from.
+"""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, Literal
+
+import numpy as np
+
+from query_api.explain import Account, Downtimes, OpenSpan, StoreStory
+from query_api.health import Health
+from schemas.api import (
+    DayAccount,
+    HealthParts,
+    HealthReport,
+    Lag,
+    OpenInterval,
+    PollSeen,
+    StoreDetail,
+    StoreDowntime,
+    StoresWithDowntime,
+    WeekRow,
+    WindowAccount,
+)
+from schemas.values import (
+    DAY_US,
+    HOUR_US,
+    MINUTE_US,
+    date_of_day,
+    format_day_time,
+    format_timestamp,
+    status_of,
+)
+from stream.core.clock import BusinessClock
+from stream.core.report_row import hundredths
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WINDOWS: Final[
+    tuple[tuple[Literal["last_hour", "last_day", "last_week"], Literal["minutes", "hours"], int], ...]
+] = (
+    ("last_hour", "minutes", MINUTE_US),
+    ("last_day", "hours", HOUR_US),
+    ("last_week", "hours", HOUR_US),
+)
+
+
+def store_detail(story: StoreStory) -> StoreDetail:
+    """All about one store."""
+    week = story.head.week or ()
+    return StoreDetail(
+        store_id=story.store_id,
+        as_of=format_timestamp(story.as_of_us),
+        timezone=story.clock.zone,
+        timezone_given=story.head.zone is not None,
+        always_open=not week,
+        week=[
+            WeekRow(
+                day=row.day,
+                start_time_local=format_day_time(row.start_us),
+                end_time_local=format_day_time(row.end_us),
+            )
+            for row in week
+        ],
+        polls=[
+            PollSeen(timestamp_utc=format_timestamp(code >> 1), status=status_of(code).value)
+            for code in story.codes.tolist()
+        ],
+        windows=[
+            _window(story.clock, account, *named)
+            for account, named in zip(story.windows, _WINDOWS, strict=True)
+        ],
+        days=[_day(story.clock, account) for account in story.days],
+    )
+
+
+def stores_with_downtime(found: Downtimes) -> StoresWithDowntime:
+    """The stores that were down most."""
+    return StoresWithDowntime(
+        as_of=format_timestamp(found.as_of_us),
+        total=found.stores,
+        stores=[
+            StoreDowntime(
+                store_id=each.store_id,
+                downtime_last_week=_cell(each.down_us, HOUR_US),
+                uptime_last_week=_cell(each.up_us, HOUR_US),
+                downtime_us=each.down_us,
+                uptime_us=each.up_us,
+            )
+            for each in found.most
+        ],
+    )
+
+
+def health_report(health: Health) -> HealthReport:
+    """Whether the service is ready, part by part."""
+    return HealthReport(
+        status="ok" if health.ready else "replaying" if health.replaying else "failing",
+        ready=health.ready,
+        parts=HealthParts(process="ok", broker=health.broker, worker=health.worker, state=health.state),
+        lag=Lag(records=health.lag_records, seconds=round(health.trailing_s, 3)),
+    )
+
+
+def _window(
+    clock: BusinessClock,
+    account: Account,
+    name: Literal["last_hour", "last_day", "last_week"],
+    unit: Literal["minutes", "hours"],
+    unit_us: int,
+) -> WindowAccount:
+    return WindowAccount(
+        window=name,
+        from_utc=format_timestamp(account.window.from_us),
+        to_utc=format_timestamp(account.window.to_us),
+        unit=unit,
+        uptime=_cell(account.up_us, unit_us),
+        downtime=_cell(account.down_us, unit_us),
+        uptime_us=account.up_us,
+        downtime_us=account.down_us,
+        intervals=[_interval(clock, span) for span in account.spans],
+    )
+
+
+def _interval(clock: BusinessClock, span: OpenSpan) -> OpenInterval:
+    return OpenInterval(
+        from_utc=format_timestamp(span.from_us),
+        to_utc=format_timestamp(span.to_us),
+        from_local=_local(clock, span.from_us),
+        to_local=_local(clock, span.to_us),
+        status="active" if span.active else "inactive",
+        span_us=span.to_us - span.from_us,
+    )
+
+
+def _day(clock: BusinessClock, account: Account) -> DayAccount:
+    return DayAccount(
+        date=date_of_day(clock.wall_us(account.window.from_us) // DAY_US).isoformat(),
+        from_utc=format_timestamp(account.window.from_us),
+        to_utc=format_timestamp(account.window.to_us),
+        uptime_us=account.up_us,
+        downtime_us=account.down_us,
+    )
+
+
+def _local(clock: BusinessClock, at_us: int) -> str:
+    offset = timezone(timedelta(microseconds=clock.wall_us(at_us) - at_us))
+    at = _EPOCH + timedelta(microseconds=at_us)
+    return at.astimezone(offset).isoformat(timespec="microseconds")
+
+
+def _cell(span_us: int, unit_us: int) -> float:
+    """The number that the report prints for a span."""
+    return int(hundredths(np.array([span_us], np.int64), unit_us)[0]) / 100

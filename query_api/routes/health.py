@@ -1,0 +1,52 @@
+"""Whether the service is well, for people, balancers and Prometheus.
+
+Owns: /health, /health/live, /metrics. Must not know: what is looked at (query_api.health).
+"""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from query_api.health import HealthWatch
+from query_api.metrics import Metrics
+from query_api.routes.answers import health_report
+from schemas.api import Alive, HealthReport
+
+_NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {
+        "model": HealthReport,
+        "description": "Not ready: `replaying`, or a part fails, and says why.",
+    }
+}
+
+
+def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
+    """The calls on health and metrics."""
+    router = APIRouter()
+
+    async def health(response: Response) -> HealthReport:
+        """Ready or not, part by part, and how far the readable state trails the log."""
+        report = health_report(await watch.look())
+        response.status_code = 200 if report.ready else 503
+        return report
+
+    for path, tag in (("/health", "health"), ("/api/v1/health", "health v1")):
+        router.get(path, response_model=HealthReport, tags=[tag], responses=_NOT_READY)(health)
+
+    @router.get("/health/live", tags=["health"])
+    async def live() -> Alive:
+        """The process alone: for whoever would restart it."""
+        return Alive()
+
+    @router.get(
+        "/metrics",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
+    )
+    async def prometheus() -> Response:
+        """Reports made and their seconds, stores, lag."""
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return router

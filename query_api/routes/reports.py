@@ -1,0 +1,108 @@
+"""Asking for reports and fetching them, in both dialects.
+
+    POST /trigger_report              POST /api/v1/trigger_report
+    GET  /get_report/{report_id}      GET  /api/v1/get_report?report_id=…
+
+Owns: these calls. Must not know: how reports are made or kept.
+"""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+
+from query_api.errors import UnknownReport
+from query_api.problems import documented
+from query_api.report_files import ReportState, ReportStatus
+from query_api.reports import Reports
+from query_api.routes.parameters import AsOf, instant
+from schemas.api import ReportFailed, ReportRunning, ReportStarted
+from schemas.values import format_timestamp
+from stream.core.report_row import COLUMNS
+
+_MOST_HEADER_CHARS: Final = 4096
+
+_CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": (
+            "While it is being made: `Running`. When it is done: the CSV as a download, one row a store, by "
+            "store_id; the hour in minutes, day and week in hours, two decimals. When it could not be made: "
+            "`Failed`, and why."
+        ),
+        "content": {
+            "text/csv": {
+                "schema": {"type": "string"},
+                "example": ",".join(COLUMNS) + "\n1481966498820158979,45.0,15.0,18.5,5.5,142.33,25.67\n",
+            }
+        },
+        "headers": {
+            "X-Storepulse-As-Of": {
+                "description": "With the CSV: the instant that it looks back from (ISO 8601, UTC)",
+                "schema": {"type": "string"},
+            },
+            "X-Storepulse-Position": {
+                "description": (
+                    "With the CSV: how far the log was applied to what it was made from, as "
+                    "`topic=partition:next offset,…; …`; left out where it would pass 4096 characters"
+                ),
+                "schema": {"type": "string"},
+            },
+        },
+    }
+}
+
+
+def report_routes(reports: Reports) -> APIRouter:
+    """The calls on reports."""
+    router = APIRouter()
+
+    def trigger_report(as_of: AsOf = None) -> ReportStarted:
+        """Have a report made of all stores. Answers at once; fetch the report by its id."""
+        return ReportStarted(report_id=reports.request(instant(as_of)))
+
+    def get_report(report_id: str) -> ReportRunning | ReportFailed | FileResponse:
+        """Where a report stands, or the report itself once it is made."""
+        state = reports.state(report_id)
+        if state.status is ReportStatus.RUNNING:
+            return ReportRunning()
+        if state.status is ReportStatus.FAILED:
+            return ReportFailed(error=state.error or "")
+        path = reports.csv_path(report_id)
+        if not path.exists():
+            raise UnknownReport(report_id)
+        return FileResponse(
+            path, media_type="text/csv; charset=utf-8", filename=path.name, headers=_headers(state)
+        )
+
+    def get_report_by_query(
+        report_id: Annotated[str, Query(description="The id that trigger_report gave")],
+    ) -> ReportRunning | ReportFailed | FileResponse:
+        """Where a report stands, or the report itself once it is made."""
+        return get_report(report_id)
+
+    for path, tag in (("/trigger_report", "reports"), ("/api/v1/trigger_report", "reports v1")):
+        router.post(path, response_model=ReportStarted, tags=[tag], responses=documented(422, 503, 507))(
+            trigger_report
+        )
+    for path, tag, fetch in (
+        ("/get_report/{report_id}", "reports", get_report),
+        ("/api/v1/get_report", "reports v1", get_report_by_query),
+    ):
+        router.get(
+            path,
+            response_model=ReportRunning | ReportFailed,
+            tags=[tag],
+            responses=_CSV_ANSWER | documented(404, 422, 503),
+        )(fetch)
+    return router
+
+
+def _headers(state: ReportState) -> dict[str, str]:
+    headers = {"X-Storepulse-As-Of": format_timestamp(state.as_of_us or 0)}
+    position = "; ".join(
+        f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
+        for topic, offsets in state.position.items()
+    )
+    if position and len(position) <= _MOST_HEADER_CHARS:
+        headers["X-Storepulse-Position"] = position
+    return headers

@@ -25,7 +25,7 @@ Page: u8 version, then 5 B a poll: its code relative to the day.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,8 @@ NO_POLL: Final = -1
 
 _HEADER: Final = struct.Struct("<BBHIqqII")
 _ROW_BYTES: Final = 10
+_POLL_BYTES: Final = 5
+_PAGE_HEADER: Final = bytes((PAGE_VERSION,))
 
 
 class NewerState(Exception):
@@ -173,20 +175,35 @@ def decode_week(rows: bytes) -> Week:
     return tuple(week)
 
 
-def encode_page(day: int, codes: Int64s) -> bytes:
-    """The bytes of the polls of one UTC day: `codes` ascending, all of that day."""
-    relative = (codes - 2 * DAY_US * day).astype("<i8").view(np.uint8).reshape(-1, 8)[:, :5]
-    return bytes((PAGE_VERSION,)) + relative.tobytes()
+def encode_pages(pages: Mapping[int, Int64s]) -> dict[int, bytes]:
+    """The bytes of some pages by UTC day; codes ascending, all of their day."""
+    if not pages:
+        return {}
+    sizes = [len(codes) for codes in pages.values()]
+    bases = np.repeat(np.array(list(pages), np.int64) * (2 * DAY_US), sizes)
+    relative = np.concatenate([*pages.values()]) - bases
+    packed = relative.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :_POLL_BYTES].tobytes()
+    values, at = {}, 0
+    for day, size in zip(pages, sizes, strict=True):
+        end = at + size * _POLL_BYTES
+        values[day] = _PAGE_HEADER + packed[at:end]
+        at = end
+    return values
 
 
-def decode_page(day: int, value: bytes | None) -> Int64s:
-    """The codes of one UTC day, ascending; none where `value` is None. Raises NewerState."""
-    if value is None:
+def decode_pages(pages: Mapping[int, bytes]) -> Int64s:
+    """The codes of some pages by UTC day, in the order of the mapping. Raises NewerState."""
+    if not pages:
         return NO_INTS
-    _refuse_newer("page", value[0], PAGE_VERSION)
-    wide = np.zeros(((len(value) - 1) // 5, 8), np.uint8)
-    wide[:, :5] = np.frombuffer(value, np.uint8, offset=1).reshape(-1, 5)
-    return wide.view("<i8").ravel() + 2 * DAY_US * day
+    _refuse_newer("page", max(value[0] for value in pages.values()), PAGE_VERSION)
+    sizes = [len(value) // _POLL_BYTES for value in pages.values()]
+    packed = np.frombuffer(b"".join([value[1:] for value in pages.values()]), np.uint8)
+    wide = np.zeros((sum(sizes), 8), np.uint8)
+    wide[:, :_POLL_BYTES] = packed.reshape(-1, _POLL_BYTES)
+    codes: Int64s = wide.view("<i8").ravel() + np.repeat(
+        np.array(list(pages), np.int64) * (2 * DAY_US), sizes
+    )
+    return codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

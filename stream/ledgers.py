@@ -30,16 +30,16 @@ from schemas.state import (
     Int64s,
     applied_key,
     decode_head,
-    decode_page,
+    decode_pages,
     encode_head,
-    encode_page,
+    encode_pages,
     head_key,
     page_key,
     pages_prefix,
 )
 from schemas.values import StoreId, Week
 from stream.core.clock import ZONE_DATABASE
-from stream.core.ledger import LoadPage, forget_polls, merge, reschedule
+from stream.core.ledger import LoadPages, forget_polls, merge, reschedule
 from stream.tables import StoreTable
 
 log = structlog.get_logger()
@@ -178,13 +178,13 @@ class Ledgers:
         self, partition: int, store_id: StoreId, news: News, changes: dict[bytes, bytes | None]
     ) -> None:
         """Add to `changes` what the news of one store does to its rows."""
-        load: LoadPage = partial(self._load_page, partition, store_id)
+        load: LoadPages = partial(self._load_pages, partition, store_id)
         stored = self._table.get(partition, head_key(store_id))
         head, dropped = decode_head(stored) if stored else EMPTY_HEAD, dict[bytes, bytes | None]()
         if news.forgets_polls:
             head = forget_polls(head)
             dropped = dict.fromkeys(self._table.keys(partition, pages_prefix(store_id)))
-            load = _no_page
+            load = _no_pages
         zone = head.zone if isinstance(news.zone, _Unchanged) else news.zone
         week = head.week if isinstance(news.week, _Unchanged) else news.week
         if (zone, week) != (head.zone, head.week):
@@ -193,9 +193,9 @@ class Ledgers:
             settled = merge(head, np.array(news.codes, np.int64), load, self._retention_days)
             head = settled.head
             dropped.update((page_key(store_id, day), None) for day in settled.dropped)
-            for day, codes in settled.pages.items():
+            for day, page in encode_pages(settled.pages).items():
                 key = page_key(store_id, day)
-                changes[key] = encode_page(day, codes)
+                changes[key] = page
                 dropped.pop(key, None)
         row = encode_head(head) if head.is_known else None
         if row != stored:
@@ -222,18 +222,19 @@ class Ledgers:
                 head,
                 head.zone,
                 head.week,
-                partial(self._load_page, partition, store_id),
+                partial(self._load_pages, partition, store_id),
             )
         )
 
-    def _load_page(self, partition: int, store_id: StoreId, day: int) -> Int64s:
-        return decode_page(day, self._table.get(partition, page_key(store_id, day)))
+    def _load_pages(self, partition: int, store_id: StoreId, days: list[int]) -> Int64s:
+        values = self._table.get_many(partition, [page_key(store_id, day) for day in days])
+        return decode_pages({day: page for day, page in zip(days, values, strict=True) if page is not None})
 
     def _of(self, partition: int) -> _Pending:
         return self._pending.get(partition) or self._pending.setdefault(partition, _Pending())
 
 
-def _no_page(_: int) -> Int64s:
+def _no_pages(_: list[int]) -> Int64s:
     return NO_INTS
 
 

@@ -86,6 +86,10 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         """The value of a row, None where there is none."""
         return cast(bytes | None, self._rows(partition).get(key))
 
+    def get_many(self, partition: int, keys: list[bytes]) -> list[bytes | None]:
+        """The values of some rows, None where there is none."""
+        return cast(list[bytes | None], self._rows(partition).get(cast(Any, keys)))
+
     def keys(self, partition: int, prefix: bytes) -> Iterator[bytes]:  # type: ignore[override]
         """The keys that start with `prefix`, ascending."""
         for key in self._rows(partition).keys(from_key=prefix):

@@ -23,6 +23,7 @@ up_us is stored as ~up_us. The day's page has the rest. This bounds a head whate
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -31,11 +32,14 @@ from schemas.state import NO_DAYS, NO_INTS, NO_POLL, Head, Int64s
 from schemas.values import DAY_US, Week
 from stream.core.clock import BusinessClock, clock_of
 
+_DAY_CODES: Final = 2 * DAY_US
+"""The codes of one UTC day."""
+
 FOLD_AT: Final = 16
 """More changes of status than this in one UTC day are folded."""
 
-LoadPage = Callable[[int], Int64s]
-"""Hands out the codes kept for a UTC day, ascending; none where there is no page."""
+LoadPages = Callable[[list[int]], Int64s]
+"""Hands out the codes kept for some UTC days (ascending), ascending; nothing for a day without a page."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +60,7 @@ def canonical(codes: Int64s) -> Int64s:
     return codes[keep]
 
 
-def merge(head: Head, codes: Int64s, load: LoadPage, retention_days: int) -> Settled:
+def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Settled:
     """Merge polls, in any order and with any repeats, into a store's state.
 
     `codes` must not be empty. The pages of all days from the first affected one on are loaded: one page for
@@ -65,32 +69,35 @@ def merge(head: Head, codes: Int64s, load: LoadPage, retention_days: int) -> Set
     codes = canonical(codes)
     latest_us = max(head.latest, int(codes[-1])) >> 1
     floor_day = (latest_us - retention_days * DAY_US) // DAY_US
-    old, fresh = np.split(codes, [np.searchsorted(codes, 2 * DAY_US * floor_day)])
-    kept = head.days[head.days[:, 0] >= floor_day]
-    dropped = [int(day) for day in head.days[: len(head.days) - len(kept), 0]]
-    newest_dropped = load(dropped[-1])[-1:] if dropped else NO_INTS
-    carry = _latest(np.concatenate((old[-1:], newest_dropped, [head.carry])))
+    split = int(np.searchsorted(codes, floor_day * _DAY_CODES))
+    old, fresh = codes[:split], codes[split:]
+    days = head.days[:, 0].tolist()
+    dropped = [day for day in days if day < floor_day]
+    newest_dropped = load(dropped[-1:])[-1:] if dropped else NO_INTS
+    carry = _latest([*old[-1:].tolist(), *newest_dropped.tolist(), head.carry])
 
-    by_day = _split_days(fresh)
-    from_start = bool(dropped) or carry != head.carry
-    first_day = floor_day if from_start else min(by_day, default=floor_day)
-    pages, changed = {}, {}
-    for day in sorted({*by_day, *kept[kept[:, 0] >= first_day, 0].tolist()}):
-        page = load(day)
-        pages[day] = canonical(np.concatenate((page, by_day[day]))) if day in by_day else page
-        if len(pages[day]) != len(page) or not np.array_equal(pages[day], page):
-            changed[day] = pages[day]
-    head = replace(head, carry=carry, days=kept)
-    return Settled(_derive(head, first_day, pages), changed, dropped)
+    fresh_days = np.unique(fresh // _DAY_CODES).tolist()
+    from_start = bool(dropped) or carry != head.carry or not fresh_days
+    first_day = floor_day if from_start else fresh_days[0]
+    kept = load(sorted({*fresh_days, *(day for day in days if day >= first_day)}))
+    merged = canonical(np.concatenate((kept, fresh))) if len(kept) else fresh
+    before, after = _by_day(kept), _by_day(merged)
+    changed = {
+        day: after[day]
+        for day in fresh_days
+        if day not in before or after[day].tobytes() != before[day].tobytes()
+    }
+    head = replace(head, carry=carry, days=head.days[len(dropped) :])
+    return Settled(_derive(head, first_day, merged), changed, dropped)
 
 
-def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPage) -> Head:
+def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPages) -> Head:
     """The head read with another zone and week: a change of either is retroactive (SPEC 2.2).
 
     Also rebuilds a head that was made with another zone database.
     """
     head = replace(head, zone=zone, week=week)
-    return _derive(head, 0, {int(day): load(int(day)) for day in head.days[:, 0]})
+    return _derive(head, 0, load(head.days[:, 0].tolist()))
 
 
 def forget_polls(head: Head) -> Head:
@@ -126,30 +133,38 @@ def day_changes(codes: Int64s, was_active: bool) -> Int64s:
     return changes
 
 
-def _derive(head: Head, first_day: int, pages: dict[int, Int64s]) -> Head:
-    """Derive days, marks and `latest` from `first_day` on; `pages` holds every page from there on."""
-    from_code = 2 * DAY_US * first_day
-    prefix = int(np.searchsorted(head.mark_codes, from_code))
+def _derive(head: Head, first_day: int, codes: Int64s) -> Head:
+    """Derive days, marks and `latest` from `first_day` on; `codes` are all polls from there on, ascending."""
+    prefix = int(np.searchsorted(head.mark_codes, first_day * _DAY_CODES))
     codes_before, ups_before = head.mark_codes[:prefix], head.mark_ups[:prefix]
-    days_before = head.days[head.days[:, 0] < first_day]
+    days_before = head.days[: np.searchsorted(head.days[:, 0], first_day)]
     if not len(days_before):
         is_down = head.carry != NO_POLL and not head.carry & 1
         codes_before = np.array([head.carry], np.int64) if is_down else NO_INTS
         ups_before = np.zeros(len(codes_before), np.int64)
 
-    codes = np.concatenate((NO_INTS, *pages.values()))
-    was_active = not len(codes_before) or bool(codes_before[-1] & 1)
-    changes = day_changes(codes, was_active)
+    changes = day_changes(codes, was_active=not len(codes_before) or bool(codes_before[-1] & 1))
     ups = _continue(head, codes_before[-1:], ups_before[-1:], changes)
     changes, ups = _fold(changes, ups)
-    counts = [(day, up := int((page & 1).sum()), len(page) - up) for day, page in pages.items() if len(page)]
-    return replace(
-        head,
+    return Head(
+        zone=head.zone,
+        week=head.week,
         latest=int(codes[-1]) if len(codes) else head.latest,
-        days=np.concatenate((days_before, np.array(counts, np.int64).reshape(-1, 3))),
+        carry=head.carry,
+        days=np.concatenate((days_before, _count_days(codes))),
         mark_codes=np.concatenate((codes_before, changes)),
         mark_ups=np.concatenate((ups_before, ups)),
     )
+
+
+def _count_days(codes: Int64s) -> Int64s:
+    """A row (UTC day, active polls, inactive polls) a day of some ascending codes."""
+    starts = _day_starts(codes)
+    if not len(starts):
+        return NO_DAYS
+    active = np.add.reduceat(codes & 1, starts)
+    every = np.diff(np.append(starts, len(codes)))
+    return np.stack((codes[starts] // _DAY_CODES, active, every - active), axis=1)
 
 
 def _continue(head: Head, last_code: Int64s, last_up: Int64s, changes: Int64s) -> Int64s:
@@ -177,7 +192,7 @@ def _fold(changes: Int64s, ups: Int64s) -> tuple[Int64s, Int64s]:
     if len(changes) <= FOLD_AT:
         return changes, ups
     _, first, day_of_change, count = np.unique(
-        changes // (2 * DAY_US), return_index=True, return_inverse=True, return_counts=True
+        changes // _DAY_CODES, return_index=True, return_inverse=True, return_counts=True
     )
     folded = count > FOLD_AT
     if not folded.any():
@@ -190,15 +205,19 @@ def _fold(changes: Int64s, ups: Int64s) -> tuple[Int64s, Int64s]:
     return changes[keep], ups[keep]
 
 
-def _latest(codes: Int64s) -> int:
-    """The latest of some polls, NO_POLL where there is none; at one instant `inactive` wins."""
-    return int(min((code for code in codes.tolist() if code >> 1 == codes.max() >> 1), default=NO_POLL))
+def _latest(codes: list[int]) -> int:
+    """The latest of some polls (NO_POLL among them counts as none); at one instant `inactive` wins."""
+    latest_us = max(codes) >> 1
+    return min(code for code in codes if code >> 1 == latest_us)
 
 
-def _split_days(codes: Int64s) -> dict[int, Int64s]:
+def _day_starts(codes: Int64s) -> Int64s:
+    """Where each UTC day begins in some ascending codes."""
+    days = codes // _DAY_CODES
+    return np.flatnonzero(np.concatenate((np.ones(min(1, len(days)), bool), days[1:] != days[:-1])))
+
+
+def _by_day(codes: Int64s) -> dict[int, Int64s]:
     """Ascending codes by UTC day."""
-    if not len(codes):
-        return {}
-    days = codes // (2 * DAY_US)
-    starts = np.flatnonzero(np.diff(days)) + 1
-    return {int(part[0] // (2 * DAY_US)): part for part in np.split(codes, starts)}
+    bounds = [*_day_starts(codes).tolist(), len(codes)]
+    return {int(codes[start]) // _DAY_CODES: codes[start:end] for start, end in pairwise(bounds)}

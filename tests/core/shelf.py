@@ -6,13 +6,12 @@ import numpy as np
 
 from schemas.state import (
     EMPTY_HEAD,
-    NO_INTS,
     Head,
     Int64s,
     decode_head,
-    decode_page,
+    decode_pages,
     encode_head,
-    encode_page,
+    encode_pages,
 )
 from schemas.values import Poll, Week, code_of
 from stream.core.ledger import Settled, forget_polls, merge, reschedule
@@ -36,8 +35,8 @@ class Shelf:
     def bytes(self) -> tuple[bytes, dict[int, bytes]]:
         return self._head, self._pages
 
-    def load(self, day: int) -> Int64s:
-        return decode_page(day, self._pages.get(day))
+    def load(self, days: Iterable[int]) -> Int64s:
+        return decode_pages({day: self._pages[day] for day in days if day in self._pages})
 
     def add(self, polls: Iterable[Poll]) -> "Shelf":
         codes = np.array([code_of(poll.at_us, poll.status) for poll in polls], np.int64)
@@ -55,9 +54,9 @@ class Shelf:
 
     def _put(self, settled: Settled) -> None:
         self._head = encode_head(settled.head)
-        self._pages.update((day, encode_page(day, codes)) for day, codes in settled.pages.items())
+        self._pages.update(encode_pages(settled.pages))
         for day in settled.dropped:
             del self._pages[day]
 
     def codes(self) -> Int64s:
-        return np.concatenate((NO_INTS, *(self.load(day) for day in sorted(self._pages))))
+        return self.load(sorted(self._pages))

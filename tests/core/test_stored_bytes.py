@@ -7,12 +7,12 @@ from schemas.state import (
     NewerState,
     decode_head,
     decode_heads,
-    decode_page,
+    decode_pages,
     decode_schedule,
     encode_head,
-    encode_page,
+    encode_pages,
 )
-from schemas.values import day_of, week_of
+from schemas.values import DAY_US, day_of, week_of
 from tests.builders import at, polls, rows
 from tests.core.shelf import Shelf
 
@@ -68,12 +68,13 @@ def test_many_heads_parse_as_each_of_them_alone() -> None:
 def test_a_page_survives_its_bytes_and_takes_five_of_them_a_poll() -> None:
     day = day_of(at("Mon 00:00"))
     codes = np.array([2 * at("Mon 00:00"), 2 * at("Mon 23:59:59.999999") + 1], np.int64)
-    assert len(encode_page(day, codes)) == 1 + 5 * 2
-    assert decode_page(day, encode_page(day, codes)).tolist() == codes.tolist()
+    pages = encode_pages({day: codes, day + 1: codes[:1] + 2 * DAY_US})
+    assert [len(page) for page in pages.values()] == [1 + 5 * 2, 1 + 5]
+    assert decode_pages(pages).tolist() == [*codes.tolist(), 2 * at("Tue 00:00")]
 
 
 @pytest.mark.parametrize("value", [b"\x02" + bytes(31)])
 def test_bytes_of_a_newer_version_are_refused_with_what_to_do(value: bytes) -> None:
-    for decode in (decode_head, lambda newer: decode_heads([newer]), lambda newer: decode_page(0, newer)):
+    for decode in (decode_head, lambda newer: decode_heads([newer]), lambda newer: decode_pages({0: newer})):
         with pytest.raises(NewerState, match="newer version"):
             decode(value)

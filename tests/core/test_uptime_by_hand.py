@@ -13,7 +13,7 @@ from tests.core.shelf import Shelf
 def hours_in(shelf: Shelf, from_us: int, to_us: int) -> tuple[float, float]:
     """Uptime and downtime, in hours."""
     heads = decode_heads([shelf.bytes[0]])
-    (total,) = totals(heads, [Window(from_us, to_us)], lambda _, day: shelf.load(day))
+    (total,) = totals(heads, [Window(from_us, to_us)], lambda _, day: shelf.load([day]))
     return int(total.up_us[0]) / HOUR_US, int(total.down_us[0]) / HOUR_US
 
 

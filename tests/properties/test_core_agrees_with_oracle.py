@@ -18,7 +18,7 @@ from tests.strategies import Case, cases, weeks, zones
 
 def core_answer(shelf: Shelf, as_of_us: int) -> list[tuple[int, int]]:
     heads = decode_heads([shelf.bytes[0]])
-    every = totals(heads, windows(as_of_us), lambda _, day: shelf.load(day))
+    every = totals(heads, windows(as_of_us), lambda _, day: shelf.load([day]))
     return [(int(total.up_us[0]), int(total.down_us[0])) for total in every]
 
 

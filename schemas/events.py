@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
+from schemas.state import Int64s
 from schemas.values import (
     LATEST_INSTANT_US,
     MINUTE_US,
@@ -39,8 +41,6 @@ from schemas.values import (
 
 MOST_AHEAD_US: Final = 5 * MINUTE_US
 """A poll further ahead of its record's own timestamp is refused (SPEC 3)."""
-
-_STATUS_LETTERS: Final = {"A": 1, "I": 0}
 
 
 class _PollMessage(msgspec.Struct):
@@ -75,7 +75,7 @@ class Polls:
     """
 
     store_id: StoreId
-    codes: list[int] | None
+    codes: Int64s | list[int] | None
     rejects: Sequence[Rejected] = ()
 
 
@@ -159,18 +159,29 @@ def dead_letter_headers(
 
 
 def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, latest_us: int) -> Polls:
-    codes, rejects = [], []
-    for index, at_us in enumerate(timestamps_us):
-        active = _STATUS_LETTERS.get(statuses[index : index + 1])
-        if active is None:
-            rejects.append(Rejected(RejectReason.UNKNOWN_STATUS, statuses[index : index + 1], index))
-        elif at_us < 0:
-            rejects.append(Rejected(RejectReason.BEFORE_1970, str(at_us), index))
-        elif at_us > latest_us:
-            rejects.append(Rejected(RejectReason.TOO_FAR_AHEAD, str(at_us), index))
-        else:
-            codes.append(at_us * 2 + active)
-    return Polls(store_id, codes, rejects)
+    try:
+        at_us = np.array(timestamps_us, np.int64)
+    except OverflowError:
+        raise Rejected(RejectReason.BAD_TIME, "timestamps_us past the year 10000") from None
+    letters = np.frombuffer(statuses.encode("ascii", "replace").ljust(len(at_us)), np.uint8)[: len(at_us)]
+    active = letters == ord("A")
+    good = (active | (letters == ord("I"))) & (at_us >= 0) & (at_us <= latest_us)
+    codes = at_us * 2 + active
+    if good.all():
+        return Polls(store_id, codes)
+    rejects = [
+        _reject_of(index, timestamps_us[index], statuses[index : index + 1], latest_us)
+        for index in np.flatnonzero(~good).tolist()
+    ]
+    return Polls(store_id, codes[good], rejects)
+
+
+def _reject_of(index: int, at_us: int, letter: str, latest_us: int) -> Rejected:
+    if at_us < 0:
+        return Rejected(RejectReason.BEFORE_1970, str(at_us), index)
+    if at_us > latest_us:
+        return Rejected(RejectReason.TOO_FAR_AHEAD, str(at_us), index)
+    return Rejected(RejectReason.UNKNOWN_STATUS, letter, index)
 
 
 def _store_of(key: bytes | None, named: str | None) -> StoreId:

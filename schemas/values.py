@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NewType
 
 import pytz
@@ -178,6 +179,7 @@ def format_timestamp(at_us: int) -> str:
 _DAY_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def parse_day_time(text: str) -> int:
     """Wall time since local midnight (us) of `HH:MM`, `HH:MM:SS` or with a fraction; up to `24:00:00`.
 

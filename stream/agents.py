@@ -17,6 +17,7 @@ from faust.types import TopicT
 from prometheus_client import Counter
 
 from schemas.events import dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.state import Int64s
 from schemas.topics import DEAD_LETTERS, HOURS_TOPIC, POLLS_TOPIC, ZONES_TOPIC, TopicSpec
 from schemas.values import Rejected, RejectReason, StoreId, Week
 from stream.drain import RawSchema
@@ -25,6 +26,7 @@ from stream.ledgers import Ledgers
 from stream.partitions import partition_of
 
 T = TypeVar("T")
+Codes = Int64s | list[int]
 
 POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls read from store-polls, repeats included")
 RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
@@ -44,15 +46,15 @@ class Intake(Generic[T]):
     add: Callable[[Ledgers, int, StoreId, T], None]
 
 
-def _read_polls(record: Record) -> tuple[StoreId, list[int] | None, Sequence[Rejected]]:
+def _read_polls(record: Record) -> tuple[StoreId, Codes | None, Sequence[Rejected]]:
     polls = decode_polls(record.key, record.value, record.timestamp_ms)
     return polls.store_id, polls.codes, polls.rejects
 
 
-def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: list[int] | None) -> None:
+def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes | None) -> None:
     if codes is None:
         ledgers.forget_polls(partition, store_id)
-    elif codes:
+    elif len(codes):
         POLLS_TAKEN.inc(len(codes))
         ledgers.add_polls(partition, store_id, codes)
 
@@ -119,7 +121,15 @@ class _TopicReader(Generic[T]):
             records = message.value if isinstance(message.value, list) else [message]
             for record in records:
                 await self._take(message.partition, record, sent)
-            await self._ledgers.taken(message.partition, message.topic, message.offset + 1, sent, event.ack)
+            next_offset = message.offset + 1
+            await self._ledgers.taken(
+                message.partition,
+                message.topic,
+                next_offset,
+                sent,
+                event.ack,
+                more_waits=next_offset < (self._app.consumer.highwater(message.tp) or 0),
+            )
 
     async def _take(self, partition: int, record: Record, sent: list[Awaitable[object]]) -> None:
         try:

@@ -12,6 +12,7 @@ of that is in a changelog, delivering the same news again leads to the same rows
 """
 
 import asyncio
+from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,7 +47,9 @@ log = structlog.get_logger()
 
 _SLICE: Final = 256
 """Stores settled between two looks at the event loop."""
-_MOST_PENDING_POLLS: Final = 200_000
+_BACKLOG_SECONDS: Final = 2.0
+"""How long a flush waits, at most, while more news is in the log."""
+_MOST_PENDING_POLLS: Final = 250_000
 """Polls in memory past which agents wait for a flush."""
 
 
@@ -62,7 +65,7 @@ class News:
     """What was said of one store since it was last settled."""
 
     forgets_polls: bool = False
-    codes: list[int] = field(default_factory=list)
+    codes: "array[int]" = field(default_factory=partial(array, "q"))
     zone: str | _Unchanged | None = _UNCHANGED
     week: Week | _Unchanged | None = _UNCHANGED
 
@@ -87,6 +90,7 @@ class Ledgers:
         self._pending: dict[int, _Pending] = {}
         self._polls = 0
         self._news_came = asyncio.Event()
+        self._caught_up = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -97,16 +101,20 @@ class Ledgers:
         news = self._of(partition).news
         return news.get(store_id) or news.setdefault(store_id, News())
 
-    def add_polls(self, partition: int, store_id: StoreId, codes: list[int]) -> None:
-        """More polls of a store."""
-        self.news_of(partition, store_id).codes += codes
+    def add_polls(self, partition: int, store_id: StoreId, codes: Int64s | list[int]) -> None:
+        """More polls of a store, as codes."""
+        held = self.news_of(partition, store_id).codes
+        if isinstance(codes, list):
+            held.extend(codes)
+        else:
+            held.frombytes(codes.tobytes())
         self._polls += len(codes)
 
     def forget_polls(self, partition: int, store_id: StoreId) -> None:
         """Forget the polls that came before this moment."""
         news = self.news_of(partition, store_id)
         news.forgets_polls = True
-        news.codes = []
+        del news.codes[:]
 
     async def taken(
         self,
@@ -115,24 +123,30 @@ class Ledgers:
         next_offset: int,
         sent: list[Awaitable[object]],
         acknowledge: Callable[[], object],
+        *,
+        more_waits: bool,
     ) -> None:
         """All news up to `next_offset` of a topic was added; acknowledge it once it is written.
 
-        `sent` are messages on their way elsewhere (dead letters, strays) that must arrive before that.
-        Waits while too much is in memory.
+        `sent` are messages on their way elsewhere (dead letters, strays) that must arrive before that. Where
+        `more_waits` in the log, a flush can wait for it too: the more news a store has, the less each costs.
+        Waits itself while too much is in memory.
         """
         pending = self._of(partition)
         pending.applied[topic] = next_offset
         pending.sent += sent
         pending.acknowledge.append(acknowledge)
         self._news_came.set()
+        if not more_waits:
+            self._caught_up.set()
         if self._polls > _MOST_PENDING_POLLS:
             self._room.clear()
-            self._hurry.set()
+            self.hurry()
             await self._room.wait()
 
     def hurry(self) -> None:
-        """Flush now: partitions are about to go."""
+        """Flush now: memory is full, or partitions are about to go."""
+        self._caught_up.set()
         self._hurry.set()
 
     async def keep_flushing(self) -> None:
@@ -140,13 +154,19 @@ class Ledgers:
         while True:
             await self._news_came.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), self._flush_seconds)
+                await asyncio.wait_for(self._a_reason_to_flush(), _BACKLOG_SECONDS)
             await self.flush()
+
+    async def _a_reason_to_flush(self) -> None:
+        """Returns a moment after all that is in the log was taken, or at once in a hurry."""
+        await self._caught_up.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._flush_seconds)
 
     async def flush(self) -> None:
         """Write all that is pending and acknowledge it."""
-        self._news_came.clear()
-        self._hurry.clear()
+        for event in (self._news_came, self._caught_up, self._hurry):
+            event.clear()
         pending, self._pending, self._polls = self._pending, {}, 0
         for partition, batch in sorted(pending.items()):
             await self._flush(partition, batch)
@@ -190,7 +210,7 @@ class Ledgers:
         if (zone, week) != (head.zone, head.week):
             head = reschedule(head, zone, week, load)
         if news.codes:
-            settled = merge(head, np.array(news.codes, np.int64), load, self._retention_days)
+            settled = merge(head, np.frombuffer(news.codes, np.int64), load, self._retention_days)
             head = settled.head
             dropped.update((page_key(store_id, day), None) for day in settled.dropped)
             for day, page in encode_pages(settled.pages).items():

@@ -1,0 +1,65 @@
+# Everything happens inside this folder: packages in .venv, temporary files in .venv/tmp-*, gone when a command
+# ends. Only pip's own cache is elsewhere.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test soak lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/runs ## set up, make sample data, leave its report in report.csv
+	@$(call in_tmp,$(BIN)/storepulse sample sample-data && \
+		$(BIN)/storepulse report --data sample-data --out report.csv)
+	@head -n 6 report.csv
+
+test: .venv/checks ## set up, then lint, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	@$(call in_tmp,$(BIN)/python -m pytest)
+
+soak: .venv/checks ## the tests that take long
+	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
+
+lock: ## bring the lock files up to pyproject.toml (needs uv; LOCK=--upgrade for newer versions)
+	echo setuptools | $(COMPILE) -o requirements.lock pyproject.toml -
+	echo setuptools | $(COMPILE) -o requirements-dev.lock --extra dev -c requirements.lock pyproject.toml -
+
+clean: ## remove all that the other targets made, .venv too
+	rm -rf .venv sample-data report.csv build dist storepulse.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find schemas stream query_api scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Runs a command whose temporary files go with it, also where it fails or is interrupted.
+in_tmp = tmp=$$(mktemp -d "$(CURDIR)/.venv/tmp-XXXXXX") && trap 'rm -rf "$$tmp"' EXIT && \
+	trap 'exit 130' INT TERM && export TMPDIR="$$tmp" && $(1)
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock" $(LOCK)
+
+# Two stamps, each newer than the lock file that was installed last: an unchanged lock installs nothing.
+# setuptools is locked too, so that making the package itself asks the index for nothing.
+.venv/runs: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing $<"
+	@$(PIP) install --require-hashes -r $<
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/checks: requirements-dev.lock .venv/runs
+	@echo "installing $<"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "storepulse needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "$(PYTHON) cannot make a virtual environment: install python3-venv." >&2; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv

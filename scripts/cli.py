@@ -24,6 +24,7 @@ from schemas.settings import Settings
 from schemas.state import NewerState
 from schemas.values import Rejected, parse_timestamp
 from scripts.csv_input import CsvInputError, RejectsWriter, StrictStop, find_input
+from scripts.logs import configure_logs
 from scripts.processes import ChildEnded, follow_parent
 from scripts.progress import Progress
 from stream.embedded.errors import LogError
@@ -148,8 +149,10 @@ def worker(*, broker: Broker = None, state: State = None) -> None:
     """Run a worker: polls become ledgers."""
     from stream.app import run_worker
 
+    settings = _settings(broker=broker, state=state)
+    configure_logs(settings.log_level)
     follow_parent()
-    run_worker(_settings(broker=broker, state=state))
+    run_worker(settings)
 
 
 @app.command(epilog="Example: storepulse api --host 0.0.0.0 --port 8000")
@@ -157,8 +160,10 @@ def api(*, host: Host = None, port: Port = None, broker: Broker = None, state: S
     """Run the query API on the tables of a worker."""
     from scripts.serve import serve_api
 
+    settings = _settings(host=host, port=port, broker=broker, state=state)
+    configure_logs(settings.log_level)
     follow_parent()
-    serve_api(_settings(host=host, port=port, broker=broker, state=state))
+    serve_api(settings)
 
 
 @app.command(epilog="Example: storepulse topics --broker kafka://localhost:9092")

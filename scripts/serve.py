@@ -7,13 +7,13 @@ import socket
 
 import structlog
 import uvicorn
-from query_api.app import create_app
 
+from query_api.app import create_app
 from query_api.reader import Reader
 from schemas.settings import Settings
 from scripts.probes import open_probe
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class PortInUse(OSError):

@@ -17,7 +17,7 @@ from stream.embedded.lock import StateLock
 from stream.ledgers import Ledgers
 from stream.tables import PromptTableManager, store_table
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _COMMIT_SECONDS: Final = 0.5
 _EVENTS_BUFFERED: Final = 8

@@ -43,7 +43,7 @@ from stream.core.clock import ZONE_DATABASE
 from stream.core.ledger import LoadPages, forget_polls, merge, reschedule
 from stream.tables import StoreTable
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _SLICE: Final = 256
 """Stores settled between two looks at the event loop."""

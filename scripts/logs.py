@@ -35,5 +35,5 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel("DEBUG" if level == "DEBUG" else "WARNING")
-    for name in ("stream", "scripts", "query_api", "__main__"):
+    for name in ("stream.app", "stream.ledgers", "scripts", "query_api"):
         logging.getLogger(name).setLevel(level)

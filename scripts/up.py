@@ -3,7 +3,6 @@
 Owns: starting them, watching them, ending them together. Must not know: what they do.
 """
 
-import os
 import signal
 import threading
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from types import FrameType
 
 from schemas.settings import Settings
 from scripts.csv_input import InputFolder, RejectsWriter
+from scripts.listening import listen
 from scripts.probes import ReplayTarget
 from scripts.processes import Child
 from scripts.progress import Progress
@@ -29,6 +29,7 @@ def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    listen(settings.host, settings.port).close()  # to say that a port is taken before anything starts
     settings.state.mkdir(parents=True, exist_ok=True)
     target = ReplayTarget(settings.state)
     target.clear()
@@ -46,23 +47,26 @@ def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> 
             child = Child(name, [name], environment)
             stack.callback(child.stop)
             children.append(child)
+        failures: list[Exception] = []
         if data is not None:
-            sending = threading.Thread(target=_send, args=(settings, data, progress, target), daemon=True)
-            sending.start()
+            work = (settings, data, progress, target, failures)
+            threading.Thread(target=_send, args=work, daemon=True).start()
         while not told_to_stop.wait(_LOOK_SECONDS):
             for child in children:
                 child.check()
+            if failures:
+                raise failures[0]
     progress.say("stopped")
 
 
-def _send(settings: Settings, data: InputFolder, progress: Progress, target: ReplayTarget) -> None:
-    """Replay in a thread, so that a signal is answered at once; what it raises ends the process."""
+def _send(
+    settings: Settings, data: InputFolder, progress: Progress, target: ReplayTarget, failures: list[Exception]
+) -> None:
+    """Replay in a thread, so that a signal is answered at once; what goes wrong ends the command."""
     try:
         with open_sink(settings) as sink, RejectsWriter(settings.state / "rejects.csv") as rejects:
             summary = replay(data, sink, rejects, progress)
         target.reach(summary.positions)
         progress.say_summary(summary, rejects)
     except Exception as error:
-        progress.say(f"storepulse: the replay failed: {error}")
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise
+        failures.append(error)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from stream.embedded import rows
 from stream.embedded.database import Database, records_table
 
 STEP_ROWS: Final = 5_000
@@ -71,19 +72,12 @@ def trim(database: Database, partition_id: int, before_offset: int, older_than_m
     """
     removed = 0
     for _, step in _steps(database, partition_id, 0, before_offset):
-        old = [(row.offset,) for row in step if row.timestamp_ms < older_than_ms]
+        old = [row.offset for row in step if row.timestamp_ms < older_than_ms]
         if not old:
             break
         _delete(database, partition_id, old)
         removed += len(old)
     return removed
-
-
-class _Row(msgspec.Struct, frozen=True, gc=False):
-    offset: int
-    timestamp_ms: int
-    is_tombstone: int
-    key: bytes | None
 
 
 def _last_offsets(
@@ -115,7 +109,7 @@ def _sweep(
             is_replaced = last_offsets.get(_digest(row.key), -1) > row.offset
             is_spent = row.is_tombstone and row.timestamp_ms < tombstones_before_ms
             if is_replaced or is_spent:
-                doomed.append((row.offset,))
+                doomed.append(row.offset)
         _delete(database, partition_id, doomed)
         gone += len(doomed)
         left += len(step) - len(doomed)
@@ -124,30 +118,24 @@ def _sweep(
 
 def _steps(
     database: Database, partition_id: int, from_offset: int, to_offset: int
-) -> Iterator[tuple[int, list[_Row]]]:
+) -> Iterator[tuple[int, list[rows.Sketch]]]:
     """Records of [from_offset, to_offset) in steps, each with the offset after it; values are not read."""
     while True:
         with database.reading() as db:
-            rows = db.execute(
-                f"SELECT offset, timestamp_ms, value IS NULL, key FROM {records_table(partition_id)}"
-                " WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?",
-                (from_offset, to_offset, STEP_ROWS),
-            ).fetchall()
-        if not rows:
+            step = rows.sketch(db, records_table(partition_id), from_offset, to_offset, STEP_ROWS)
+        if not step:
             return
-        from_offset = rows[-1][0] + 1
-        yield from_offset, [_Row(*row) for row in rows]
+        from_offset = step[-1].offset + 1
+        yield from_offset, step
 
 
-def _delete(database: Database, partition_id: int, offsets: list[tuple[int]]) -> None:
+def _delete(database: Database, partition_id: int, offsets: list[int]) -> None:
     """Remove the records at `offsets`, but never the partition's last one."""
     if not offsets:
         return
     with database.transaction() as db:
         last = state_of(db, partition_id).end_offset - 1
-        db.executemany(
-            f"DELETE FROM {records_table(partition_id)} WHERE offset = ? AND offset <> {last}", offsets
-        )
+        rows.delete(db, records_table(partition_id), [offset for offset in offsets if offset != last])
 
 
 def _digest(key: bytes) -> bytes:

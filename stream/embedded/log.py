@@ -15,7 +15,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from stream.embedded import cleaning
+from stream.embedded import cleaning, rows
 from stream.embedded.database import Database, create_records_table, records_table
 from stream.embedded.errors import PartitionCountChanged, UnknownPartition
 
@@ -58,6 +58,7 @@ class TopicInfo(msgspec.Struct, frozen=True):
 
 _pack_headers = msgspec.msgpack.Encoder().encode
 _unpack_headers = msgspec.msgpack.Decoder(Headers).decode
+_decode_ends = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
 
 
 class EmbeddedLog:
@@ -105,8 +106,8 @@ class EmbeddedLog:
     def topics(self) -> dict[str, TopicInfo]:
         """Every declared topic by name."""
         with self._database.reading() as db:
-            rows = db.execute("SELECT name, partitions, cleanup FROM topics ORDER BY name").fetchall()
-        return {name: TopicInfo(partitions, cleanup) for name, partitions, cleanup in rows}
+            topics = db.execute("SELECT name, partitions, cleanup FROM topics ORDER BY name").fetchall()
+        return {name: TopicInfo(partitions, cleanup) for name, partitions, cleanup in topics}
 
     def append(self, records: Iterable[NewRecord]) -> list[int]:
         """Append all `records` in one transaction, or none; their offsets, in the order given.
@@ -136,22 +137,15 @@ class EmbeddedLog:
         Offsets may be missing where records were compacted or trimmed away. Empty at the end of the
         partition. Raises `UnknownPartition`.
         """
-        found: list[Record] = []
+        table = self._table(topic, partition)
         with self._database.reading() as db:
-            cursor = db.execute(
-                f"SELECT offset, timestamp_ms, key, value, headers FROM {self._table(topic, partition)}"
-                " WHERE offset >= ? ORDER BY offset LIMIT ?",
-                (from_offset, max_records),
+            found = rows.select(db, table, from_offset, max_records, max_bytes)
+        return [
+            Record(
+                topic, partition, offset, timestamp_ms, key, value, _unpack_headers(packed) if packed else ()
             )
-            size = 0
-            for offset, timestamp_ms, key, value, headers in cursor:
-                packed = _unpack_headers(headers) if headers else ()
-                found.append(Record(topic, partition, offset, timestamp_ms, key, value, packed))
-                size += len(key or b"") + len(value or b"")
-                if size >= max_bytes:
-                    break
-            cursor.close()
-        return found
+            for offset, timestamp_ms, key, value, packed in found
+        ]
 
     def begin_offset(self, topic: str, partition: int) -> int:
         """Offset of the oldest record that is left; the end offset if none is. Raises `UnknownPartition`."""
@@ -167,24 +161,26 @@ class EmbeddedLog:
     def end_offsets(self) -> dict[TopicPartition, int]:
         """The end offset of every partition, in one short query."""
         with self._database.reading() as db:
-            rows = db.execute("SELECT topic, partition, end_offset FROM partitions").fetchall()
-        return {(topic, partition): end_offset for topic, partition, end_offset in rows}
+            (listing,) = db.execute(
+                "SELECT json_group_array(json_array(topic, partition, end_offset)) FROM partitions"
+            ).fetchone()
+        return {(topic, partition): end_offset for topic, partition, end_offset in _decode_ends(listing)}
 
     def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Note for `group` the next offset to read of each partition, all in one transaction."""
-        rows = [(group, self._id(*partition), offset) for partition, offset in offsets.items()]
+        commits = [(group, self._id(*partition), offset) for partition, offset in offsets.items()]
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?)", commits)
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """The next offset to read of each partition that `group` has committed."""
         with self._database.reading() as db:
-            rows = db.execute(
+            commits = db.execute(
                 "SELECT topic, partition, next_offset FROM commits JOIN partitions ON id = partition_id"
                 " WHERE group_id = ?",
                 (group,),
             ).fetchall()
-        return {(topic, partition): offset for topic, partition, offset in rows}
+        return {(topic, partition): offset for topic, partition, offset in commits}
 
     def changes(self) -> int:
         """A number that differs from the last call's if another connection wrote to the log since.
@@ -230,8 +226,8 @@ class EmbeddedLog:
         found = self._ids.get((topic, partition))
         if found is None:
             with self._database.reading() as db:
-                rows = db.execute("SELECT topic, partition, id FROM partitions").fetchall()
-            self._ids = {(name, number): partition_id for name, number, partition_id in rows}
+                partitions = db.execute("SELECT topic, partition, id FROM partitions").fetchall()
+            self._ids = {(name, number): partition_id for name, number, partition_id in partitions}
             found = self._ids.get((topic, partition))
         if found is None:
             count = sum(name == topic for name, _ in self._ids)
@@ -246,7 +242,7 @@ class _Tail:
 
     def __init__(self, partition_id: int, end_offset: int) -> None:
         self._partition_id = partition_id
-        self._rows: list[tuple[int, int, bytes | None, bytes | None, bytes | None]] = []
+        self._rows: list[rows.Row] = []
         self.end_offset = end_offset
 
     def take(self, record: NewRecord) -> None:
@@ -255,7 +251,7 @@ class _Tail:
         self.end_offset += 1
 
     def write(self, db: sqlite3.Connection) -> None:
-        db.executemany(f"INSERT INTO {records_table(self._partition_id)} VALUES (?, ?, ?, ?, ?)", self._rows)
+        rows.insert(db, records_table(self._partition_id), self._rows)
         db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (self.end_offset, self._partition_id))
 
 

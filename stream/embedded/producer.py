@@ -47,6 +47,8 @@ class Producer(base.Producer):
         self._log = LogThread(self._embedded.path)
         self._partition_for = self.partitioner or DefaultPartitioner()
         self._pending: list[Sent] = []
+        self._sent = 0
+        self._settled = 0
         self._writing: asyncio.Future[list[int]] | None = None
         self._is_scheduled = False
         self._failure: BaseException | None = None
@@ -105,6 +107,7 @@ class Producer(base.Producer):
         )
         written: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         self._pending.append((record, written))
+        self._sent += 1
         self._schedule()
         while len(self._pending) > MAX_PENDING:
             await self._write_and_wait()
@@ -149,10 +152,12 @@ class Producer(base.Producer):
         not happen.
         """
         buffer = cast(ProducerBuffer, self.buffer)
-        while not buffer.pending.empty():
+        for _ in range(buffer.pending.qsize()):
             # Faust's own flush gives up after 0.1 s without a send, so its queue is emptied here.
-            await buffer._send_pending(buffer.pending.get_nowait())
-        while self._pending or self._writing is not None:
+            if not buffer.pending.empty():
+                await buffer._send_pending(buffer.pending.get_nowait())
+        sent = self._sent
+        while self._settled < sent:
             await self._write_and_wait()
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -209,6 +214,7 @@ class Producer(base.Producer):
     def _settle(self, group: list[Sent], appended: asyncio.Future[list[int]]) -> None:
         """Tell the senders of `group`, and go on with those who came meanwhile."""
         self._writing = None
+        self._settled += len(group)
         error = appended.exception()
         self._failure = error or self._failure
         for number, (record, written) in enumerate(group):

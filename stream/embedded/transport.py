@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from faust.exceptions import ImproperlyConfigured
 from faust.transport import base
+from faust.types.enums import ProcessingGuarantee
 from faust.types.transports import ConsumerCallback, ConsumerT, ProducerT
 from yarl import URL
 
@@ -37,7 +38,8 @@ class Transport(base.Transport):
 
     def create_consumer(self, callback: ConsumerCallback, **kwargs: Any) -> ConsumerT:
         """The consumer of the app. Raises `ImproperlyConfigured` for modes that need a Kafka."""
-        if self.app.in_transaction or self.app.client_only:
+        exactly_once = self.app.conf.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
+        if exactly_once or self.app.client_only:
             raise ImproperlyConfigured(
                 "The embedded broker knows neither exactly_once nor client_only: "
                 "leave processing_guarantee at at_least_once, or use a Kafka broker."

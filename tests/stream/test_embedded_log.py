@@ -143,6 +143,26 @@ def test_what_was_written_is_there_when_the_log_is_opened_again(log: EmbeddedLog
         assert again.append([record("polls", 1)]) == [1]
 
 
+def test_a_thousand_records_take_few_steps(log: EmbeddedLog) -> None:
+    """Each step may cost 5 ms beside a busy event loop (see `stream.embedded.rows`)."""
+    statements: list[str] = []
+    with log._database.reading() as db:
+        db.set_trace_callback(statements.append)
+
+    log.append(record("polls", value=b"%d" % n) for n in range(1_000))
+    assert len(statements) <= 20
+    statements.clear()
+    assert len(read_all(log, "polls")) == 1_000
+    assert len(statements) == 2, "and each gives one row"
+
+
+def test_every_byte_survives(log: EmbeddedLog) -> None:
+    content = bytes(range(256)) * 3
+    log.append([record("polls", key=content, value=content[::-1]), record("polls", key=b"", value=b"")])
+
+    assert [(one.key, one.value) for one in read_all(log, "polls")] == [(content, content[::-1]), (b"", b"")]
+
+
 def test_groups_commit_apart_from_each_other(log: EmbeddedLog) -> None:
     log.commit("worker", {("polls", 0): 3, ("polls", 1): 4})
     log.commit("other", {("polls", 0): 1})

@@ -1,0 +1,631 @@
+"""Facts about Faust on the embedded log: the same app, its tables and its commits survive what a worker can meet.
+
+Run as a program, this file is the worker that the tests kill: `test_embedded_transport.py FOLDER MODE`.
+"""
+
+import asyncio
+import inspect
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import faust
+import pytest
+from faust.exceptions import ImproperlyConfigured, ProducerSendError
+from faust.tables.manager import TableManager
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
+from faust.transport.producer import ProducerBuffer
+from faust.types import TP
+from yarl import URL
+
+from stream.drain import DrainingConsumer, RawSchema
+from stream.embedded.errors import LogFull, PartitionCountChanged, UnknownPartition
+from stream.embedded.log import EmbeddedLog, NewRecord, Record
+from stream.embedded.producer import Producer
+from stream.embedded.transport import log_path
+
+PARTITIONS = 3
+GROUP = "counting"
+EVERYTHING = 1_000_000
+
+
+class PromptTables(TableManager):
+    """Faust's tables without the second that they sleep before they start."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
+def new_app(folder: Path, **settings: Any) -> faust.App:
+    return faust.App(
+        GROUP,
+        broker=f"embedded://{folder}/log.db",
+        store="rocksdb://",
+        datadir=str(folder / "tables"),
+        web_enabled=False,
+        topic_partitions=PARTITIONS,
+        topic_disable_leader=True,
+        broker_commit_interval=0.1,
+        TableManager=PromptTables,
+        **settings,
+    )
+
+
+def counting_table(app: faust.App) -> Any:
+    return app.Table(
+        "counts",
+        default=int,
+        partitions=PARTITIONS,
+        key_type=bytes,
+        options={"block_cache_size": 2**20, "write_buffer_size": 2**20},
+    )
+
+
+@asynccontextmanager
+async def running(app: faust.App) -> AsyncIterator[faust.App]:
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
+async def eventually(is_so: Callable[[], bool], what: str, within_s: float = 15.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
+    with EmbeddedLog(tmp_path / "log.db") as log:
+        yield log
+
+
+def polls(numbers: range, partition: int | None = None) -> list[NewRecord]:
+    """Polls of 51 stores; a store keeps to its partition."""
+    return [
+        NewRecord(
+            "polls", n % PARTITIONS if partition is None else partition, b"s%d" % (n % 51), b"%d" % n, n
+        )
+        for n in numbers
+    ]
+
+
+def committed_everything(log: EmbeddedLog, topic: str) -> bool:
+    ends = {tp: end for tp, end in log.end_offsets().items() if tp[0] == topic and end}
+    commits = log.committed(GROUP)
+    return all(commits.get(tp) == end for tp, end in ends.items())
+
+
+# Producing
+
+
+async def test_a_sent_record_is_in_the_log_with_its_time_and_headers(
+    tmp_path: Path, log: EmbeddedLog
+) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    producer = new_app(tmp_path).producer
+    await producer.start()
+
+    metadata = await producer.send_and_wait("polls", b"k", b"v", 1, 1674389379.388, {"why": b"late"})
+    before_ms = int(time.time() * 1000)
+    await producer.send_and_wait("polls", b"k", None, 1, None, None)
+    await producer.stop()
+
+    assert (metadata.topic_partition, metadata.offset) == (TP("polls", 1), 0)
+    first, second = log.read("polls", 1, 0, 10, EVERYTHING)
+    assert first == Record("polls", 1, 0, 1_674_389_379_388, b"k", b"v", (("why", b"late"),))
+    assert before_ms <= second.timestamp_ms <= int(time.time() * 1000)
+
+
+@pytest.mark.parametrize(("key", "partition"), [(b"foobar", 6), (b"21", 0)])
+async def test_keys_land_where_kafka_puts_them(tmp_path: Path, key: bytes, partition: int) -> None:
+    """murmur2("foobar") = -790332482 and murmur2("21") = -973932308 in Kafka's own tests; 12 partitions."""
+    app = new_app(tmp_path)
+    await app.producer.start()
+    await app.producer.create_topic("polls", 12, 1)
+
+    assert app.producer.key_partition("polls", key) == TP("polls", partition)
+    assert app.consumer.key_partition("polls", key) == partition
+    assert app.consumer.key_partition("polls", key, 3) == 3
+    assert app.consumer.key_partition("weather", key) is None
+    assert (await app.producer.send_and_wait("polls", key, b"", None, None, None)).partition == partition
+    await app.producer.stop()
+
+
+async def test_many_sends_arrive_in_order(tmp_path: Path, log: EmbeddedLog) -> None:
+    producer = new_app(tmp_path).producer
+    await producer.start()
+    sent = [await producer.send("polls", b"k", b"%d" % n, 0, None, None) for n in range(25_000)]
+    offsets = [(await one).offset for one in sent]
+    await producer.stop()
+
+    assert offsets == list(range(25_000))
+    found = log.read("polls", 0, 0, EVERYTHING, EVERYTHING)
+    assert [one.value for one in found] == [b"%d" % n for n in range(25_000)]
+
+
+async def test_flush_waits_for_what_was_sent_soon(tmp_path: Path, log: EmbeddedLog) -> None:
+    app = new_app(tmp_path)
+    topic = app.topic("polls", schema=RawSchema())
+    await app.producer.start()
+    await app.producer.create_topic("polls", PARTITIONS, 1)
+    for n in range(3_000):
+        topic.send_soon(key=b"k", value=b"%d" % n, partition=0)
+
+    await app.producer.flush()
+
+    assert log.end_offset("polls", 0) == 3_000
+    await app.producer.stop()
+
+
+async def test_flush_ends_although_others_keep_sending(tmp_path: Path, log: EmbeddedLog) -> None:
+    producer = new_app(tmp_path).producer
+    await producer.start()
+
+    async def send_on_and_on() -> None:
+        while True:
+            await producer.send("polls", b"k", b"v", 0, None, None)
+            await asyncio.sleep(0)
+
+    sending = asyncio.create_task(send_on_and_on())
+    for _ in range(5):
+        sent = await producer.send("polls", b"k", b"v", 0, None, None)
+        await asyncio.wait_for(producer.flush(), 5)
+        assert isinstance(sent, asyncio.Future)
+        assert sent.done()
+    sending.cancel()
+    await producer.stop()
+
+
+async def test_closing_writes_what_is_left(tmp_path: Path, log: EmbeddedLog) -> None:
+    producer = new_app(tmp_path).producer
+    await producer.start()
+    for n in range(100):
+        await producer.send("polls", b"k", b"%d" % n, 0, None, None)
+    await producer.stop()
+
+    assert log.end_offset("polls", 0) == 100
+
+
+async def test_a_flush_of_a_table_is_one_append_after_what_was_sent(tmp_path: Path, log: EmbeddedLog) -> None:
+    producer = new_app(tmp_path).producer
+    assert isinstance(producer, Producer)
+    await producer.start()
+    await producer.create_topic("polls", PARTITIONS, 1)
+    await producer.send("polls", b"first", b"", 0, None, None)
+
+    last = await producer.append_many(
+        [("polls", 0, b"a", b"1"), ("polls", 2, b"b", b"2"), ("polls", 0, b"c", None)]
+    )
+    await producer.stop()
+
+    assert last == {TP("polls", 0): 2, TP("polls", 2): 0}
+    assert [found.key for found in log.read("polls", 0, 0, 10, EVERYTHING)] == [b"first", b"a", b"c"]
+
+
+async def test_a_full_disk_reaches_sender_and_flush(tmp_path: Path) -> None:
+    producer = new_app(tmp_path).producer
+    assert isinstance(producer, Producer)
+    await producer.start()
+    await producer.create_topic("polls", PARTITIONS, 1)
+    await producer._log.submit(lambda log: log._database._connection.execute("PRAGMA max_page_count = 1"))
+
+    sent = await producer.send("polls", b"k", b"x" * 1_000_000, 0, None, None)
+    with pytest.raises(ProducerSendError, match="Free some space"):
+        await producer.flush()
+    with pytest.raises(ProducerSendError, match="Free some space"):
+        await sent
+    with pytest.raises(LogFull):
+        await producer.append_many([("polls", 0, b"k", b"x" * 1_000_000)])
+
+    await producer._log.submit(lambda log: log._database._connection.execute("PRAGMA max_page_count = 9999"))
+    assert (await producer.send_and_wait("polls", b"k", b"v", 0, None, None)).offset == 0
+    await producer.stop()
+
+
+async def test_a_partition_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    producer = new_app(tmp_path).producer
+    await producer.start()
+
+    with pytest.raises(UnknownPartition):
+        await producer.send("polls", b"k", b"v", PARTITIONS, None, None)
+    await producer.stop()
+
+
+async def test_another_partition_count_is_refused(tmp_path: Path) -> None:
+    producer = new_app(tmp_path).producer
+    await producer.start()
+    await producer.create_topic("polls", 3, 1, compacting=True)
+
+    with pytest.raises(PartitionCountChanged):
+        await producer.create_topic("polls", 4, 1)
+    await producer.stop()
+
+
+# Consuming
+
+
+class Fleet:
+    """An app with one agent that keeps what it gets, and acknowledges it by hand or not."""
+
+    def __init__(self, folder: Path, *, batched: bool, by_hand: bool = False, **settings: Any) -> None:
+        self.app = new_app(folder, **settings)
+        self.events: list[Any] = []
+        if batched:
+            self.app.transport.batched_topics = frozenset({"polls"})  # type: ignore[attr-defined]  # ours
+        topic = self.app.topic("polls", schema=RawSchema(), partitions=PARTITIONS)
+
+        async def keep(stream: Any) -> None:
+            async for event in (stream.noack() if by_hand else stream).events():
+                self.events.append(event)
+
+        self.app.agent(topic, name="keep")(keep)
+
+    @property
+    def values(self) -> list[bytes]:
+        """Values of all records so far, whether they came one by one or in batches."""
+        per_event = [event.value if isinstance(event.value, list) else [event] for event in self.events]
+        return [one.value for group in per_event for one in group]
+
+
+@pytest.mark.parametrize("batched", [True, False])
+async def test_every_record_reaches_the_stream_and_is_committed(
+    tmp_path: Path, log: EmbeddedLog, batched: bool
+) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(1_000)))
+    fleet = Fleet(tmp_path, batched=batched)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.events) >= (3 if batched else 1_000), "the backlog")
+        await eventually(lambda: committed_everything(log, "polls"), "the backlog is committed")
+        log.append(polls(range(1_000, 1_010)))
+        await eventually(lambda: len(fleet.values) == 1_010, "what another connection appended")
+        await eventually(lambda: committed_everything(log, "polls"), "the rest is committed")
+
+    assert sorted(int(value) for value in fleet.values) == list(range(1_010))
+
+
+async def test_a_batch_is_one_message_for_a_partition_and_fetch(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(300)))
+    fleet = Fleet(tmp_path, batched=True)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.events) == PARTITIONS, "one batch of each partition")
+
+    by_partition = {event.message.partition: event for event in fleet.events}
+    message = by_partition[2].message
+    assert (message.key, message.offset, message.timestamp) == (None, 99, 0.299)
+    assert [one.offset for one in by_partition[2].value] == list(range(100))
+    assert by_partition[2].value[0] == Record("polls", 2, 0, 2, b"s2", b"2")
+
+
+async def test_one_by_one_keeps_key_time_and_headers(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append([NewRecord("polls", 0, b"k", None, 1_500, (("why", b"late"),))])
+    fleet = Fleet(tmp_path, batched=False)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.events) == 1, "the record")
+
+    [event] = fleet.events
+    assert (event.key, event.value, event.headers) == (b"k", None, {"why": b"late"})
+    assert (event.message.timestamp, event.message.generation_id) == (1.5, 1)
+
+
+async def test_a_restart_goes_on_after_the_commit(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(30)))
+    async with running(Fleet(tmp_path, batched=True).app):
+        await eventually(lambda: committed_everything(log, "polls"), "the first thirty")
+    log.append(polls(range(30, 40)))
+
+    second = Fleet(tmp_path, batched=True)
+    async with running(second.app):
+        await eventually(lambda: committed_everything(log, "polls"), "the next ten")
+
+    assert sorted(int(value) for value in second.values) == list(range(30, 40))
+
+
+@pytest.mark.parametrize("batched", [True, False])
+async def test_commits_pass_over_trimmed_and_compacted_offsets(
+    tmp_path: Path, log: EmbeddedLog, batched: bool
+) -> None:
+    """Partition 0 starts at 40; partition 1 has holes, the first of them right after offset 0."""
+    log.declare_topic("polls", PARTITIONS, "compact")
+    log.append(polls(range(100), partition=0))
+    log.trim("polls", 0, before_offset=40, older_than_ms=10**15)
+    keys = [b"first", *([b"again"] * 9), *([b"more"] * 5), b"last"]
+    log.append(NewRecord("polls", 1, key, b"1", 0) for key in keys)
+    log.compact("polls", 1)
+    fleet = Fleet(tmp_path, batched=batched)
+    async with running(fleet.app):
+        await eventually(lambda: committed_everything(log, "polls"), "both partitions are committed")
+
+    assert log.committed(GROUP) == {("polls", 0): 100, ("polls", 1): 16}
+    assert len(fleet.values) == 60 + 4
+
+
+async def test_a_commit_waits_for_the_first_batch_that_is_not_acknowledged(
+    tmp_path: Path, log: EmbeddedLog
+) -> None:
+    """Partition 0: batch 0 to 9, batch 10 to 19. The second is acknowledged first."""
+    log.declare_topic("polls", PARTITIONS, "delete")
+    fleet = Fleet(tmp_path, batched=True, by_hand=True)
+    async with running(fleet.app):
+        for batch in (1, 2):
+            log.append(polls(range(10), partition=0))
+            await eventually(lambda: len(fleet.events) == batch, f"batch {batch}")  # noqa: B023  # awaited here
+        first, second = fleet.events
+        second.ack()
+        await fleet.app.consumer.commit()
+        assert log.committed(GROUP) == {}
+
+        first.ack()
+        await fleet.app.consumer.commit()
+        assert log.committed(GROUP) == {("polls", 0): 20}
+
+
+async def test_a_batch_that_was_not_acknowledged_comes_again(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(10), partition=0))
+    # By default Faust waits with its stop until everything is acknowledged.
+    first = Fleet(tmp_path, batched=True, by_hand=True, stream_wait_empty=False)
+    async with running(first.app):
+        await eventually(lambda: len(first.values) == 10, "the batch")
+
+    second = Fleet(tmp_path, batched=True)
+    async with running(second.app):
+        await eventually(lambda: len(second.values) == 10, "the batch again")
+
+
+async def test_a_rebalance_loses_nothing(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    fleet = Fleet(tmp_path, batched=True)
+    async with running(fleet.app) as app:
+        for number in range(3):
+            log.append(polls(range(number * 100, number * 100 + 100)))
+            await app.consumer.subscribe(["polls"])
+            await eventually(lambda: not app.rebalancing, "the rebalance is over")
+        await eventually(lambda: committed_everything(log, "polls"), "all is committed")
+
+    assert {int(value) for value in fleet.values} == set(range(300))
+
+
+async def test_a_full_stream_goes_on_as_soon_as_it_has_room(tmp_path: Path, log: EmbeddedLog) -> None:
+    """Faust sleeps a second whenever every partition is held back; 60 fetches would take a minute."""
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(120), partition=0))
+    fleet = Fleet(tmp_path, batched=True, stream_buffer_maxsize=1, broker_max_poll_records=2)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.values) == 120, "60 batches of 2", within_s=5.0)
+
+
+async def test_a_commit_beyond_the_log_starts_over(tmp_path: Path, log: EmbeddedLog) -> None:
+    """The log was deleted and filled anew, while the caller's commits came back from a backup."""
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(10), partition=0))
+    log.commit(GROUP, {("polls", 0): 500})
+    fleet = Fleet(tmp_path, batched=True)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.values) == 10, "the new log from its start")
+        await eventually(lambda: log.committed(GROUP) == {("polls", 0): 10}, "the commit is good again")
+
+
+# A worker that is killed
+
+
+def counted(log: EmbeddedLog) -> Counter[bytes]:
+    """What the changelog says of each key."""
+    changelog = f"{GROUP}-counts-changelog"
+    latest: Counter[bytes] = Counter()
+    for partition in range(PARTITIONS if changelog in log.topics() else 0):
+        for found in log.read(changelog, partition, 0, EVERYTHING, EVERYTHING):
+            latest[found.key or b""] = int(found.value or b"0")
+    return latest
+
+
+class Workers:
+    """Starts this very file as a worker, one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, mode: str = "count") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(self._folder), mode],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, how: signal.Signals) -> str:
+        """What the worker printed until it ended."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        output, errors = self._process.communicate(timeout=20)
+        assert self._process.returncode in {0, -signal.SIGKILL}, errors
+        return output
+
+    def result(self) -> str:
+        assert self._process is not None
+        output, errors = self._process.communicate(timeout=30)
+        assert self._process.returncode == 0, errors
+        return output
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(tmp_path)
+    yield workers
+    if workers._process is not None and workers._process.poll() is None:
+        workers._process.kill()
+        workers._process.communicate(timeout=10)
+
+
+async def test_counts_hold_through_kills_cleaning_and_lost_tables(
+    tmp_path: Path, log: EmbeddedLog, workers: Workers
+) -> None:
+    """At least once: no poll may be missing from a count, some may be in it twice."""
+    changelog = f"{GROUP}-counts-changelog"
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.declare_topic(changelog, PARTITIONS, "compact")
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    true = Counter[bytes]()
+    for kill in range(3):
+        records = polls(range(2_000))
+        log.append(records)
+        true.update(record.key or b"" for record in records)
+        before = sum(log.end_offset(changelog, p) for p in range(PARTITIONS))
+        target = before + chance.randrange(1, 1_500)
+        workers.start()
+        await eventually(
+            lambda: sum(log.end_offset(changelog, p) for p in range(PARTITIONS)) >= target,  # noqa: B023
+            f"{target} changes, kill {kill} of seed {seed}",
+        )
+        workers.end(signal.SIGKILL)
+        for partition in range(PARTITIONS):
+            log.compact(changelog, partition)
+            applied = log.committed(GROUP).get(("polls", partition), 0)
+            log.trim("polls", partition, before_offset=applied, older_than_ms=10**15)
+        if kill == 1:
+            shutil.rmtree(tmp_path / "tables")
+
+    workers.start()
+    await eventually(lambda: committed_everything(log, "polls"), "a last worker counts the rest")
+    workers.end(signal.SIGTERM)
+
+    counts = counted(log)
+    assert {key: (true[key], counts[key]) for key in true if counts[key] < true[key]} == {}, f"seed {seed}"
+    shutil.rmtree(tmp_path / "tables")
+    workers.start("dump")
+    assert json.loads(workers.result()) == {key.decode(): count for key, count in counts.items()}
+
+
+async def test_a_clean_stop_and_start_counts_exactly(log: EmbeddedLog, workers: Workers) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    for _ in range(2):
+        log.append(polls(range(510)))
+        workers.start()
+        await eventually(lambda: committed_everything(log, "polls"), "510 polls")
+        workers.end(signal.SIGTERM)
+
+    assert counted(log) == {b"s%d" % n: 20 for n in range(51)}
+
+
+# Settings
+
+
+def test_a_broker_url_names_a_file() -> None:
+    assert log_path(URL("embedded:///var/lib/store%20pulse/log.db")) == Path("/var/lib/store pulse/log.db")
+
+
+@pytest.mark.parametrize("url", ["embedded://", "embedded:///", "embedded://state/log.db"])
+def test_a_broker_url_without_a_full_path_is_refused(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="names no file"):
+        log_path(URL(url))
+
+
+def test_exactly_once_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="at_least_once"):
+        _ = new_app(tmp_path, processing_guarantee="exactly_once").consumer
+
+
+# What we rely on in Faust although it is private
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (FaustConsumer, "_drain_messages"),
+        (FaustConsumer, "_new_offset"),
+        (FaustConsumer, "_wait_next_records"),
+        (FaustConsumer, "_getmany"),
+        (FaustConsumer, "_to_message"),
+        (FaustConsumer, "_seek"),
+        (FaustConsumer, "_commit"),
+        (FaustConsumer, "_get_active_partitions"),
+        (FaustConsumer, "_is_changelog_tp"),
+        (FaustConsumer, "_new_topicpartition"),
+        (ProducerBuffer, "_send_pending"),
+        (TableManager, "changelog_queue"),
+    ],
+)
+def test_faust_still_has_the_private_method(owner: type, name: str) -> None:
+    assert hasattr(owner, name), f"{owner.__name__}.{name} is gone: stream.drain or stream.embedded needs it"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_acked", "_acked_index", "_read_offset", "_committed_offset", "_unacked_messages", "_commit_every"],
+)
+def test_faust_still_has_the_private_attribute(tmp_path: Path, name: str) -> None:
+    assert hasattr(new_app(tmp_path).consumer, name), f"Consumer.{name} is gone: stream.drain needs it"
+
+
+def test_faust_still_calls_what_we_override() -> None:
+    calls = {
+        "_fetcher": "_drain_messages",
+        "getmany": "_wait_next_records",
+        "_wait_next_records": "_getmany",
+        "_filter_committable_offsets": "_new_offset",
+        "seek": "_seek",
+    }
+    source = {
+        name: inspect.getsource(member)
+        for name, member in inspect.getmembers(FaustConsumer)
+        if inspect.isfunction(member)
+    }
+    source["_fetcher"] = inspect.getsource(sys.modules[FaustConsumer.__module__].Fetcher)
+    for caller, callee in calls.items():
+        assert f"{callee}(" in source[caller], f"Consumer.{caller} no longer calls {callee}"
+
+
+def test_the_drain_can_stand_before_the_kafka_consumer() -> None:
+    class Draining(DrainingConsumer, KafkaConsumer):
+        pass
+
+    assert Draining.__mro__[1:3] == (DrainingConsumer, KafkaConsumer)
+    assert Draining._getmany is KafkaConsumer._getmany
+    assert Draining._new_offset is DrainingConsumer._new_offset
+
+
+# The worker
+
+
+async def work(folder: Path, mode: str) -> None:
+    app = new_app(folder)
+    counts = counting_table(app)
+    topic = app.topic("polls", schema=RawSchema(), partitions=PARTITIONS)
+
+    async def count(stream: Any) -> None:
+        async for event in stream.events():
+            counts[event.key] += 1
+
+    app.agent(topic, name="count")(count)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await app.start()
+    if mode == "dump":
+        print(json.dumps({key.decode(): number for key, number in counts.items()}))
+    else:
+        await stopping.wait()
+    await app.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(Path(sys.argv[1]), sys.argv[2]))

@@ -76,6 +76,7 @@ class HealthWatch:
         (ends, broker), worker, (applied, state) = await asyncio.gather(
             self._ask_broker(), self._ask_worker(), self._ask_state()
         )
+        replaying = await asyncio.to_thread(self._is_replaying, applied)
         lag, trailing_s = None, 0.0
         if ends is not None and applied is not None:
             lag = {source.name: 0 for source in SOURCES}
@@ -83,7 +84,6 @@ class HealthWatch:
                 if topic in lag:
                     lag[topic] += max(0, end - applied.get((topic, partition), 0))
             trailing_s = self._trailing_s(ends, applied)
-        replaying = self._is_replaying(applied)
         if trailing_s > MOST_TRAILING_S and not replaying:
             state = f"trails the log for {trailing_s:.0f} s: the worker is stuck, or too slow"
         self.latest = Health(broker, worker, state, replaying, lag, trailing_s)

@@ -79,12 +79,14 @@ class Chunk:
 class Reader:
     """Hands out snapshots of the tables in a state folder. Any thread may ask.
 
-    Opening nothing by itself, it can be made before there is a state. Its secondaries stand in
-    `<state>/secondary/<process>-…`, removed by `close`; those of dead processes go when the first set opens.
+    It can be made before there is a state, and opens nothing until asked. Stores are handed out `chunk` at a
+    time. Its secondaries stand in `<state>/secondary/<process>-…`, removed by `close`; those of dead
+    processes go when the first set opens.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, chunk: int = CHUNK) -> None:
         self._tables_dir = settings.tables_dir
+        self._chunk = chunk
         self._folder = settings.state / "secondary"
         self._gate = threading.BoundedSemaphore(MOST_SNAPSHOTS)
         self._lock = threading.Lock()
@@ -92,7 +94,7 @@ class Reader:
         self._idle: list[_Secondaries] = []
         self._numbers = count()
         self._cache = rocksdict.Cache(_BLOCK_CACHE_BYTES)
-        self._closing = threading.Event()
+        self.closing = threading.Event()
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
@@ -104,13 +106,13 @@ class Reader:
             secondaries = self._take()
             try:
                 secondaries.catch_up()
-                yield Snapshot(secondaries.tables(), self._closing)
+                yield Snapshot(secondaries.tables(), self.closing, self._chunk)
             finally:
                 self._give_back(secondaries)
 
     def close(self) -> None:
         """End running snapshots at their next chunk, then close and remove all secondaries."""
-        self._closing.set()
+        self.closing.set()
         for _ in range(MOST_SNAPSHOTS):
             self._gate.acquire()
         for _ in range(MOST_SNAPSHOTS):
@@ -125,7 +127,7 @@ class Reader:
 
     def _take(self) -> "_Secondaries":
         with self._lock:
-            if self._closing.is_set():
+            if self.closing.is_set():
                 raise ReaderClosed
             if self._idle:
                 return self._idle.pop()
@@ -151,8 +153,9 @@ class Reader:
 class Snapshot:
     """The tables of all partitions at one moment (see Reader.snapshot)."""
 
-    def __init__(self, tables: dict[int, rocksdict.Rdict], closing: threading.Event) -> None:
+    def __init__(self, tables: dict[int, rocksdict.Rdict], closing: threading.Event, chunk: int) -> None:
         self._tables = tables
+        self._chunk = chunk
         self._closing = closing
         self._whole: Chunk | None = None
         for partition, table in tables.items():
@@ -170,7 +173,7 @@ class Snapshot:
             return
         chunk, chunks = None, 0
         scans = [_head_scan(table) for table in self._tables.values()]
-        for keys, values in _ascending(scans, CHUNK):
+        for keys, values in _ascending(scans, self._chunk):
             if self._closing.is_set():
                 raise ReaderClosed
             chunk, chunks = _chunk(keys, values), chunks + 1
@@ -196,9 +199,10 @@ class Snapshot:
     def polls(self, store_id: StoreId) -> Int64s:
         """The codes on all pages of one store, ascending."""
         prefix = pages_prefix(store_id)
+        options = _until(prefix[:-1] + b"\1")
         pages: dict[int, bytes] = {}
         for table in self._tables.values():
-            rows: Iterator[Any] = table.items(from_key=prefix, read_opt=_span(prefix, prefix[:-1] + b"\1"))
+            rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
             pages.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
         return decode_pages(pages)
 
@@ -315,15 +319,17 @@ def _identity(path: Path) -> bytes:
 
 
 def _head_scan(table: rocksdict.Rdict) -> "_Scan":
-    options = [_span(HEAD_PREFIX, HEAD_END), _span(HEAD_PREFIX, HEAD_END)]
-    keys = table.keys(from_key=HEAD_PREFIX, read_opt=options[0])
-    return _Scan(keys, table.values(from_key=HEAD_PREFIX, read_opt=options[1]))
+    options = _until(HEAD_END)
+    keys = table.keys(from_key=HEAD_PREFIX, read_opt=options)
+    return _Scan(keys, table.values(from_key=HEAD_PREFIX, read_opt=options), options)
 
 
-def _span(from_key: bytes, to_key: bytes) -> rocksdict.ReadOptions:
-    """Read from_key <= key < to_key, mostly from one end to the other."""
+def _until(to_key: bytes) -> rocksdict.ReadOptions:
+    """Read on up to, and without, a key.
+
+    Whoever iterates must hold on to the options: the iterator reads the key from their memory.
+    """
     options = rocksdict.ReadOptions()
-    options.set_iterate_lower_bound(from_key)
     options.set_iterate_upper_bound(to_key)
     options.set_readahead_size(_READ_AHEAD_BYTES)
     return options
@@ -338,6 +344,7 @@ class _Scan:
 
     more_keys: Iterator[Any]
     more_values: Iterator[Any]
+    options: rocksdict.ReadOptions
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
@@ -360,7 +367,7 @@ def _ascending(scans: Sequence[_Scan], size: int) -> Iterator[tuple[list[bytes],
 
     Rows are final up to the least of the last keys read from the scans that may have more to give.
     """
-    share = size // max(1, len(scans))
+    share = max(1, size // max(1, len(scans)))
     while True:
         for scan in scans:
             scan.fill(share)

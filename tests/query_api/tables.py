@@ -1,0 +1,118 @@
+"""What a worker would have written, by the core alone: RocksDB tables with a live primary.
+
+Owns: the rows of some stores, spread over partitions, written as they change. Must not know: Faust, topics.
+"""
+
+import shutil
+import zlib
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+import rocksdict
+
+from schemas.settings import Settings
+from schemas.state import META_ZONE_DATABASE, applied_key, head_key, page_key
+from schemas.values import Poll, StoreId, Week
+from stream.core.clock import ZONE_DATABASE
+from tests.core.shelf import Shelf
+
+
+class Tables:
+    """The tables of a state folder, open for writing while readers look on."""
+
+    def __init__(self, settings: Settings, partitions: int = 1) -> None:
+        self._settings = settings
+        self._shelves: dict[StoreId, Shelf] = {}
+        self._primaries: list[rocksdict.Rdict] = []
+        for _ in range(partitions):
+            self.add_partition()
+
+    def add_partition(self) -> None:
+        """Another, empty partition; stores stay where they are."""
+        path = self.path(len(self._primaries))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = rocksdict.Options(raw_mode=True)
+        options.create_if_missing(True)
+        primary = rocksdict.Rdict(str(path), options)
+        self._primaries.append(primary)
+        primary[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
+        primary[b"__faust\0offset__"] = b"7"
+
+    def path(self, partition: int) -> Path:
+        """Where the RocksDB of a partition is."""
+        return self._settings.table_path(partition)
+
+    def add(self, polls: Iterable[Poll]) -> "Tables":
+        """Merge polls of any stores."""
+        for store_id, of_store in groupby(sorted(polls, key=lambda poll: poll.store_id), _store):
+            before = set(self._shelf(store_id).bytes[1])
+            self._shelf(store_id).add(of_store)
+            self._write(store_id, before)
+        return self
+
+    def name(self, store_id: str, zone: str | None = None, week: Week | None = None) -> "Tables":
+        """Say zone and week of a store."""
+        shelf = self._shelf(StoreId(store_id))
+        before = set(shelf.bytes[1])
+        shelf.reschedule(zone, week)
+        self._write(StoreId(store_id), before)
+        return self
+
+    def apply(self, topic: str, offset: int, partition: int = 0) -> None:
+        """Say that a topic is applied up to `offset`."""
+        self.put(applied_key(topic), str(offset).encode(), partition)
+
+    def put(self, key: bytes, value: bytes, partition: int = 0) -> None:
+        """Write one row as it is."""
+        self._primaries[partition][key] = value
+
+    def flush(self) -> None:
+        """Move what is in memory to files, which deletes logs that readers follow."""
+        for primary in self._primaries:
+            primary.flush()
+
+    def compact(self) -> None:
+        """Rewrite all files, which deletes those that readers hold open."""
+        for primary in self._primaries:
+            primary.flush()
+            primary.compact_range(None, None)
+
+    def delete(self) -> None:
+        """Remove every table, as an operator does who wants them rebuilt."""
+        self.close()
+        partitions = len(self._primaries)
+        self._primaries.clear()
+        self._shelves.clear()
+        for partition in range(partitions):
+            shutil.rmtree(self.path(partition))
+
+    def close(self) -> None:
+        """Let go of the tables."""
+        for primary in self._primaries:
+            primary.close()
+
+    def reopen(self) -> None:
+        """What a restart of the worker does."""
+        self.close()
+        options = rocksdict.Options(raw_mode=True)
+        self._primaries = [
+            rocksdict.Rdict(str(self.path(partition)), options) for partition in range(len(self._primaries))
+        ]
+
+    def _shelf(self, store_id: StoreId) -> Shelf:
+        return self._shelves.setdefault(store_id, Shelf(retention_days=self._settings.retention_days))
+
+    def _write(self, store_id: StoreId, days_before: set[int]) -> None:
+        head, pages = self._shelf(store_id).bytes
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for day in days_before - pages.keys():
+            batch.delete(page_key(store_id, day))
+        for day, page in pages.items():
+            batch.put(page_key(store_id, day), page)
+        batch.put(head_key(store_id), head)
+        self._primaries[zlib.crc32(store_id.encode()) % len(self._primaries)].write(batch)
+
+
+def _store(poll: Poll) -> StoreId:
+    return poll.store_id

@@ -1,0 +1,246 @@
+"""A snapshot shows the tables as they are when it begins, whatever the worker does to them."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from query_api.errors import OtherZoneDatabase, ReaderClosed, StateUnreadable
+from query_api.reader import Reader
+from schemas.settings import Settings
+from schemas.state import HEAD_VERSION, META_ZONE_DATABASE, NewerState, head_key
+from schemas.topics import POLLS, ZONES
+from schemas.values import StoreId, week_of
+from tests.builders import poll, polls, rows, utc
+from tests.query_api.tables import Tables
+
+
+def ids(reader: Reader) -> list[str]:
+    with reader.snapshot() as snapshot:
+        return [store_id for chunk in snapshot.chunks() for store_id in chunk.store_ids]
+
+
+def latest_us(reader: Reader) -> int | None:
+    with reader.snapshot() as snapshot:
+        return snapshot.latest_us()
+
+
+def secondaries(settings: Settings) -> list[Path]:
+    return sorted(path for path in (settings.state / "secondary").glob("*") if path.is_dir())
+
+
+def test_before_the_worker_ever_ran_there_is_no_store_and_no_position(reader: Reader) -> None:
+    assert ids(reader) == []
+    with reader.snapshot() as snapshot:
+        assert snapshot.latest_us() is None
+        assert snapshot.applied() == {}
+        assert snapshot.head(StoreId("s1")) is None
+
+
+def test_a_partition_that_is_still_being_made_says_nothing_yet(settings: Settings, reader: Reader) -> None:
+    settings.table_path(0).mkdir(parents=True)
+    assert ids(reader) == []
+
+
+def test_each_snapshot_sees_what_a_live_worker_wrote_before_it(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    assert latest_us(reader) == utc("2023-01-23 10:00")
+    tables.add(polls("Mon 11:00 active"))
+    assert latest_us(reader) == utc("2023-01-23 11:00")
+
+
+def test_a_snapshot_does_not_change_while_the_worker_writes_on(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    with reader.snapshot() as snapshot:
+        tables.add([poll("Mon 12:00 inactive"), poll("Mon 12:00 active", store_id="s2")])
+        tables.compact()
+        with reader.snapshot() as later:
+            assert later.latest_us() == utc("2023-01-23 12:00")
+        assert snapshot.latest_us() == utc("2023-01-23 10:00")
+        assert [chunk.store_ids for chunk in snapshot.chunks()] == [["s1"]]
+
+
+def test_files_that_the_worker_rewrites_and_deletes_stay_readable(tables: Tables, reader: Reader) -> None:
+    for hour in range(24):
+        tables.add(polls(f"Mon {hour:02d}:00 active"))
+        tables.flush() if hour % 2 else tables.compact()
+        assert latest_us(reader) == utc(f"2023-01-23 {hour:02d}:00")
+
+
+def test_a_restart_of_the_worker_goes_unnoticed(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    assert ids(reader) == ["s1"]
+    tables.reopen()
+    tables.add(polls("Mon 11:00 active"))
+    assert latest_us(reader) == utc("2023-01-23 11:00")
+
+
+def test_a_table_deleted_and_made_anew_is_read_anew(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active", store_id="old"))
+    assert ids(reader) == ["old"]
+    tables.delete()
+    assert ids(reader) == []
+    tables.add_partition()
+    assert ids(reader) == []
+    tables.add(polls("Mon 09:00 active", store_id="new"))
+    assert ids(reader) == ["new"]
+
+
+def test_a_table_made_anew_between_two_snapshots_is_not_taken_for_the_old_one(
+    tables: Tables, reader: Reader
+) -> None:
+    tables.add(polls("Mon 10:00 active", store_id="old"))
+    assert ids(reader) == ["old"]
+    tables.delete()
+    tables.add_partition()
+    tables.add(polls("Mon 09:00 active", store_id="new"))
+    assert ids(reader) == ["new"]
+
+
+def test_partitions_that_come_are_read_too_and_stores_stay_in_order(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active", store_id="b"))
+    assert ids(reader) == ["b"]
+    tables.add_partition()
+    tables.add([poll("Mon 10:00 active", store_id=store_id) for store_id in "acdefgh"])
+    assert ids(reader) == list("abcdefgh")
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1000])
+def test_stores_come_in_the_order_of_their_ids_bytes_whatever_the_partitions_and_chunks(
+    settings: Settings, partitions: int, chunk: int
+) -> None:
+    some = ["10", "9", "1", "Z", "a", "é", "z\u0301", "\U0001f355", "\uffee", "a b", "a,b", 'a"', "a\nb"]
+    every = [*some, *(f"store-{number}" for number in range(60))]
+    tables, reader = Tables(settings, partitions), Reader(settings, chunk)
+    tables.add([poll("Mon 10:00 active", store_id=store_id) for store_id in every])
+    with reader.snapshot() as snapshot:
+        chunks = [each.store_ids for each in snapshot.chunks()]
+    assert [store_id for ids_ in chunks for store_id in ids_] == sorted(every, key=str.encode)
+    assert max(map(len, chunks)) <= max(chunk, partitions)
+    reader.close()
+    tables.close()
+
+
+def test_positions_are_those_of_every_partition(settings: Settings, reader: Reader) -> None:
+    tables = Tables(settings, 2)
+    tables.apply(POLLS, 12, partition=0)
+    tables.apply(POLLS, 7, partition=1)
+    tables.apply(ZONES, 3, partition=1)
+    with reader.snapshot() as snapshot:
+        assert snapshot.applied() == {(POLLS, 0): 12, (POLLS, 1): 7, (ZONES, 1): 3}
+    tables.close()
+
+
+def test_head_and_polls_of_one_store_are_found_in_whatever_partition(
+    settings: Settings, reader: Reader
+) -> None:
+    tables = Tables(settings, 4)
+    week = week_of(rows("Mon 09:00-17:00"))
+    for number in range(9):
+        tables.name(f"s{number}", "Europe/Berlin", week)
+        tables.add(polls("Mon 10:00 active", "Tue 10:00 inactive", store_id=f"s{number}"))
+        tables.add(polls("Mon 10:00 active", store_id=f"s{number}0"))
+    with reader.snapshot() as snapshot:
+        head = snapshot.head(StoreId("s5"))
+        assert head is not None
+        assert (head.zone, head.week) == ("Europe/Berlin", week)
+        assert [code >> 1 for code in snapshot.polls(StoreId("s5")).tolist()] == [
+            utc("2023-01-23 10:00"),
+            utc("2023-01-24 10:00"),
+        ]
+        assert len(snapshot.page(StoreId("s5"), utc("2023-01-24") // 86_400_000_000)) == 1
+        assert len(snapshot.page(StoreId("s5"), 0)) == 0
+    tables.close()
+
+
+def test_state_made_with_another_zone_database_is_refused(tables: Tables, reader: Reader) -> None:
+    tables.put(META_ZONE_DATABASE, b"1999a")
+    with pytest.raises(OtherZoneDatabase, match="1999a"), reader.snapshot():
+        pass
+
+
+def test_a_head_that_a_newer_version_wrote_is_refused(tables: Tables, reader: Reader) -> None:
+    tables.put(head_key(StoreId("s1")), bytes((HEAD_VERSION + 1,)) + bytes(63))
+    with pytest.raises(NewerState):
+        ids(reader)
+
+
+def test_a_broken_table_is_named_and_read_again_once_it_is_repaired(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    current = tables.path(0) / "CURRENT"
+    good = current.read_bytes()
+    current.write_bytes(b"MANIFEST-999999\n")
+    with pytest.raises(StateUnreadable, match="partition 0"):
+        ids(reader)
+    current.write_bytes(good)
+    assert ids(reader) == ["s1"]
+
+
+def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader: Reader) -> None:
+    seen: list[tuple[int | None, int | None]] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            with reader.snapshot() as snapshot:
+                codes = snapshot.polls(StoreId("a"))
+                seen.append((snapshot.latest_us(), int(codes[-1]) >> 1))
+
+    tables.add([poll("Mon 00:00 active", store_id="a")])
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for minute in range(1, 60):
+        tables.add([poll(f"Mon 00:{minute:02d} active", store_id="a")])
+        tables.flush() if minute % 20 == 0 else None
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(seen) >= 6
+    assert all(of_head == of_page for of_head, of_page in seen)
+    assert latest_us(reader) == utc("2023-01-23 00:59")
+
+
+def test_a_closed_reader_leaves_no_files_and_answers_no_more(tables: Tables, settings: Settings) -> None:
+    reader = Reader(settings)
+    assert ids(reader) == []
+    assert len(secondaries(settings)) == 1
+    reader.close()
+    reader.close()
+    assert list((settings.state / "secondary").iterdir()) == []
+    with pytest.raises(ReaderClosed), reader.snapshot():
+        pass
+
+
+def test_closing_ends_a_scan_at_its_next_chunk(tables: Tables, settings: Settings) -> None:
+    reader = Reader(settings, chunk=1)
+    tables.add([poll("Mon 10:00 active", store_id=store_id) for store_id in "abc"])
+    with reader.snapshot() as snapshot:
+        chunks = snapshot.chunks()
+        assert next(chunks).store_ids == ["a"]
+        closing = threading.Thread(target=reader.close)
+        closing.start()
+        assert reader.closing.wait(10), "close() never began"
+        with pytest.raises(ReaderClosed):
+            next(chunks)
+    closing.join()
+    assert list((settings.state / "secondary").iterdir()) == []
+
+
+def test_what_dead_processes_left_is_removed_and_what_live_ones_use_is_not(
+    tables: Tables, settings: Settings
+) -> None:
+    living = Reader(settings)
+    assert ids(living) == []
+    (used,) = secondaries(settings)
+    dead = settings.state / "secondary" / "123-abc"
+    (dead / "0").mkdir(parents=True)
+    dead.with_suffix(".lock").touch()
+    fresh = Reader(settings)
+    assert ids(fresh) == []
+    assert not dead.exists()
+    assert used in secondaries(settings)
+    assert ids(living) == []
+    fresh.close()
+    living.close()

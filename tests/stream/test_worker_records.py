@@ -1,0 +1,162 @@
+"""What a worker makes of records that other programs wrote: good, bad, stray, and none at all."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from query_api.reader import Reader
+from schemas.settings import Settings
+from schemas.state import Head
+from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, POLLS, ZONES
+from schemas.values import StoreId, week_of
+from stream.embedded.log import EmbeddedLog, NewRecord, Record
+from stream.partitions import partition_of
+from tests.builders import rows, utc
+from tests.e2e.harness import running, wait_until_applied
+
+NOON_MS = utc("2024-03-14 12:00") // 1000
+PARTITIONS = 4
+
+
+@dataclass
+class Fleet:
+    """A worker on an embedded log of four partitions, and a producer of our own."""
+
+    settings: Settings
+    log: EmbeddedLog
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        """Append a record dated noon, and wait until the worker has applied it."""
+        target = (
+            partition_of(StoreId((key or b"s1").decode()), PARTITIONS) if partition is None else partition
+        )
+        (offset,) = self.log.append([NewRecord(topic, target, key, value, NOON_MS)])
+        wait_until_applied(self.settings.state, {(topic, target): offset + 1})
+
+    def send_poll(self, value: bytes, key: bytes = b"s1", partition: int | None = None) -> None:
+        self.send(POLLS, key, value, partition)
+
+    def head(self, store_id: str = "s1") -> Head | None:
+        reader = Reader(self.settings)
+        try:
+            with reader.snapshot() as snapshot:
+                return snapshot.head(StoreId(store_id))
+        finally:
+            reader.close()
+
+    def dead_letters(self) -> list[tuple[Record, dict[str, str]]]:
+        found = [
+            record
+            for partition in range(PARTITIONS)
+            for record in self.log.read(DEAD_LETTERS, partition, 0, 100, 1 << 20)
+        ]
+        return [(record, {name: content.decode() for name, content in record.headers}) for record in found]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    monkeypatch.setenv("STOREPULSE_PARTITIONS", str(PARTITIONS))
+    settings = Settings(state=tmp_path / "state", partitions=PARTITIONS)
+    with EmbeddedLog(settings.log_path) as log:
+        for topic in ALL_TOPICS:
+            log.declare_topic(topic.name, PARTITIONS, topic.cleanup)
+        with running("worker", state=settings.state):
+            yield Fleet(settings, log)
+
+
+def poll(status: str = "active", at: str = "2024-03-14 11:00:00 UTC", store_id: object = "s1") -> bytes:
+    return json.dumps({"store_id": store_id, "status": status, "timestamp_utc": at}).encode()
+
+
+def counts(head: Head | None) -> tuple[int, int]:
+    """Active and inactive polls."""
+    return (0, 0) if head is None else (int(head.days[:, 1].sum()), int(head.days[:, 2].sum()))
+
+
+def test_one_poll_is_counted_with_or_without_a_key(fleet: Fleet) -> None:
+    fleet.send_poll(poll())
+    fleet.send(POLLS, None, poll(at="2024-03-14T11:30:00Z"), partition_of(StoreId("s1"), PARTITIONS))
+    assert counts(fleet.head()) == (2, 0)
+    assert fleet.dead_letters() == []
+
+
+def test_bad_records_go_to_the_dead_letters_as_they_came_and_stop_nothing(fleet: Fleet) -> None:
+    bad = {
+        b"{": "not the JSON this topic takes",
+        poll(status="asleep"): "unknown status",
+        poll(at="soon"): "unparseable time",
+        poll(at="1969-12-31 00:00:00 UTC"): "instant before 1970",
+        poll(at="2999-01-01 00:00:00 UTC"): "poll more than 5 minutes ahead of its record",
+        poll(at="2024-03-14 12:05:01 UTC"): "poll more than 5 minutes ahead of its record",
+        poll(store_id=17): "no store id",
+        poll(store_id=""): "no store id",
+        poll(store_id="s2"): "key differs from the value's store",
+    }
+    for value in bad:
+        fleet.send_poll(value)
+    fleet.send_poll(poll(at="2024-03-14 12:05:00 UTC"))
+    assert counts(fleet.head()) == (1, 0)
+    letters = fleet.dead_letters()
+    assert {record.value: headers["dlq.reason"] for record, headers in letters} == bad
+    assert {record.key for record, _ in letters} == {b"s1"}
+    home = partition_of(StoreId("s1"), PARTITIONS)
+    places = {(h["dlq.topic"], h["dlq.partition"], h["dlq.offset"]) for _, h in letters}
+    assert places == {(POLLS, str(home), str(offset)) for offset in range(len(bad))}
+
+
+def test_in_a_many_polls_record_the_good_count_and_the_header_names_the_bad(fleet: Fleet) -> None:
+    at_us = [utc(f"2024-03-14 0{hour}:00") for hour in range(4)]
+    fleet.send_poll(json.dumps({"store_id": "s1", "timestamps_us": at_us, "statuses": "AIxA"}).encode())
+    assert counts(fleet.head()) == (2, 1)
+    ((_, headers),) = fleet.dead_letters()
+    assert headers["dlq.index"] == "2"
+    assert headers["dlq.reason"] == "unknown status"
+
+
+def test_a_record_in_another_partition_is_sent_on_and_counted_once_in_its_own(fleet: Fleet) -> None:
+    """As librdkafka's hash would put it; the store must not become two half-known ones."""
+    home = partition_of(StoreId("s1"), PARTITIONS)
+    fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}')
+    fleet.send_poll(poll(), partition=(home + 1) % PARTITIONS)
+    wait_until_applied(fleet.settings.state, {(POLLS, home): 1})
+    head = fleet.head()
+    assert counts(head) == (1, 0)
+    assert head is not None
+    assert head.zone == "Asia/Kolkata"
+
+
+def test_a_bad_row_rejects_the_whole_week_and_the_last_good_one_stays(fleet: Fleet) -> None:
+    row = '{"day": %d, "start_time_local": "09:00", "end_time_local": "%s"}'
+    good = f'{{"store_id": "s1", "hours": [{row % (0, "17:00")}]}}'.encode()
+    fleet.send(HOURS, b"s1", good)
+    for bad_row in (row % (7, "17:00"), row % (1, "25:00")):
+        fleet.send(HOURS, b"s1", f'{{"store_id": "s1", "hours": [{row % (1, "12:00")}, {bad_row}]}}'.encode())
+    head = fleet.head()
+    assert head is not None
+    assert head.week == week_of(rows("Mon 09:00-17:00"))
+    assert [headers["dlq.reason"] for _, headers in fleet.dead_letters()] == [
+        "day outside 0 to 6",
+        "no time of day",
+    ]
+
+
+def test_an_unknown_zone_makes_no_store_known(fleet: Fleet) -> None:
+    fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Mars/Olympus"}')
+    assert fleet.head() is None
+
+
+def test_a_null_forgets_what_its_topic_said(fleet: Fleet) -> None:
+    fleet.send_poll(poll())
+    fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}')
+    fleet.send(POLLS, b"s1", None)
+    head = fleet.head()
+    assert head is not None
+    assert (counts(head), head.zone) == ((0, 0), "Asia/Kolkata")
+    fleet.send_poll(poll(status="inactive", at="2024-03-14 11:10:00 UTC"))
+    assert counts(fleet.head()) == (0, 1)
+    fleet.send(POLLS, b"s1", None)
+    fleet.send(ZONES, b"s1", None)
+    assert fleet.head() is None

@@ -211,7 +211,8 @@ class EmbeddedLog:
     def trim(self, topic: str, partition: int, *, before_offset: int, older_than_ms: int) -> int:
         """Remove records below `before_offset` with timestamps under `older_than_ms`; how many were removed.
 
-        Looks at the oldest records only and stops where they are young. Works in short transactions.
+        The partition's last record always stays. Looks at the oldest records only and stops where they are
+        young. Works in short transactions.
         """
         return cleaning.trim(self._database, self._id(topic, partition), before_offset, older_than_ms)
 

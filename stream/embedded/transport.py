@@ -7,7 +7,7 @@ command sees to that with a lock. Must not know: topics by name, or what records
 
 import sqlite3
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from faust.exceptions import ImproperlyConfigured
 from faust.transport import base
@@ -38,7 +38,8 @@ class Transport(base.Transport):
 
     def create_consumer(self, callback: ConsumerCallback, **kwargs: Any) -> ConsumerT:
         """The consumer of the app. Raises `ImproperlyConfigured` for modes that need a Kafka."""
-        exactly_once = self.app.conf.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
+        guarantee = cast(Any, self.app.conf).processing_guarantee  # Faust types the setting as its class
+        exactly_once = guarantee is ProcessingGuarantee.EXACTLY_ONCE
         if exactly_once or self.app.client_only:
             raise ImproperlyConfigured(
                 "The embedded broker knows neither exactly_once nor client_only: "

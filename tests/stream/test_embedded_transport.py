@@ -404,6 +404,27 @@ async def test_a_rebalance_loses_nothing(tmp_path: Path, log: EmbeddedLog) -> No
     assert {int(value) for value in fleet.values} == set(range(300))
 
 
+async def test_a_rebalance_keeps_the_table(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    app = new_app(tmp_path)
+    counts = counting_table(app)
+
+    async def count(stream: Any) -> None:
+        async for event in stream.events():
+            counts[event.key] += 1
+
+    app.agent(app.topic("polls", schema=RawSchema(), partitions=PARTITIONS), name="count")(count)
+    async with running(app):
+        for _ in range(3):
+            log.append(polls(range(102)))
+            await eventually(lambda: committed_everything(log, "polls"), "102 polls")
+            await app.consumer.subscribe(["polls", f"{GROUP}-counts-changelog"])
+            await eventually(lambda: app.rebalancing, "the rebalance has begun")
+            await eventually(lambda: not app.rebalancing, "the rebalance is over")
+
+    assert counted(log) == {b"s%d" % n: 6 for n in range(51)}
+
+
 async def test_a_full_stream_goes_on_as_soon_as_it_has_room(tmp_path: Path, log: EmbeddedLog) -> None:
     """Faust sleeps a second whenever every partition is held back; 60 fetches would take a minute."""
     log.declare_topic("polls", PARTITIONS, "delete")

@@ -8,7 +8,7 @@ Owns: these calls. Must not know: how reports are made or kept.
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
 from query_api.errors import UnknownReport
@@ -60,7 +60,9 @@ def report_routes(reports: Reports) -> APIRouter:
         """Have a report made of all stores. Answers at once; fetch the report by its id."""
         return ReportStarted(report_id=reports.request(instant(as_of)))
 
-    def get_report(report_id: str) -> ReportRunning | ReportFailed | FileResponse:
+    def get_report(
+        report_id: Annotated[str, Path(description="The id that trigger_report gave")],
+    ) -> ReportRunning | ReportFailed | FileResponse:
         """Where a report stands, or the report itself once it is made."""
         state = reports.state(report_id)
         if state.status is ReportStatus.RUNNING:

@@ -6,9 +6,9 @@ are laid over it by scripts.cli. No secret has a default, and none is printed.
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import TABLE
@@ -45,6 +45,24 @@ class Settings(BaseSettings):
     log_level: Annotated[
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     ] = "INFO"
+
+    standby_replicas: Annotated[
+        int, Field(ge=0, description="Workers that keep a copy of each partition, ready to take over")
+    ] = 0
+    kafka_patience_seconds: Annotated[
+        float, Field(gt=0, description="How long to try to reach Kafka at start before giving up")
+    ] = 60.0
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As in Kafka's clients")
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="With SASL_*")
+    ] = None
+    kafka_sasl_username: Annotated[str | None, Field(description="With SASL_*")] = None
+    kafka_sasl_password: Annotated[SecretStr | None, Field(description="With SASL_*; never logged")] = None
+    kafka_ssl_cafile: Annotated[Path | None, Field(description="CA certificates (PEM)")] = None
+    kafka_ssl_certfile: Annotated[Path | None, Field(description="Client certificate (PEM)")] = None
+    kafka_ssl_keyfile: Annotated[Path | None, Field(description="Client key (PEM)")] = None
 
     @model_validator(mode="after")
     def _resolve(self) -> Self:

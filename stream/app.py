@@ -12,7 +12,9 @@ import structlog
 
 from schemas.settings import Settings
 from schemas.topics import ALERTS_TOPIC, APP_ID, DEAD_LETTERS_TOPIC, SOURCES
+from schemas.values import DAY_US
 from stream.agents import add_agents, declared_topic
+from stream.connection import faust_broker, faust_credentials
 from stream.embedded.lock import StateLock
 from stream.ledgers import Ledgers
 from stream.tables import PromptTableManager, store_table
@@ -20,6 +22,7 @@ from stream.tables import PromptTableManager, store_table
 log = structlog.get_logger(__name__)
 
 _COMMIT_SECONDS: Final = 0.5
+_PRODUCER_BATCH_BYTES: Final = 512 << 10
 _EVENTS_BUFFERED: Final = 8
 """Events (batches of records) that wait before an agent; more only costs memory."""
 
@@ -29,7 +32,8 @@ def create_app(settings: Settings) -> faust.App:
     partitions = settings.partitions or 1
     app = faust.App(
         APP_ID,
-        broker=settings.broker,
+        broker=faust_broker(settings),
+        broker_credentials=faust_credentials(settings),
         store="rocksdb://",
         datadir=settings.worker_dir,
         web_enabled=False,
@@ -39,9 +43,14 @@ def create_app(settings: Settings) -> faust.App:
         broker_commit_interval=_COMMIT_SECONDS,
         stream_buffer_maxsize=_EVENTS_BUFFERED,
         stream_wait_empty=True,
+        table_standby_replicas=settings.standby_replicas,
+        producer_max_batch_size=_PRODUCER_BATCH_BYTES,
+        producer_max_request_size=2 * _PRODUCER_BATCH_BYTES,
         TableManager=PromptTableManager,
     )
-    cast(Any, app.transport).batched_topics = frozenset(spec.name for spec in SOURCES)
+    transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks both
+    transport.batched_topics = frozenset(spec.name for spec in SOURCES)
+    transport.retention_ms = int(settings.log_retention_days * DAY_US / 1000)
     table = store_table(app, partitions)
     ledgers = Ledgers(table, settings.retention_days, settings.flush_seconds)
     add_agents(app, ledgers, partitions)

@@ -1,6 +1,6 @@
 """The one table, `stores`: a Faust table over RocksDB whose rows are written in batches.
 
-Owns: where a partition's rows are, in which order changelog and RocksDB are written, RocksDB's options, and
+Owns: where a partition's rows are, in which order changelog and RocksDB are written, and
 what happens when a partition has been recovered. Must not know: what the rows mean (schemas.state).
 
 A batch goes to the changelog first, and when that is confirmed to RocksDB as one WriteBatch with the
@@ -10,24 +10,20 @@ wants a current stream event, and costs a changelog send and two puts a row.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 import faust
 import rocksdict
-from faust.stores.rocksdb import RocksDBOptions
 from faust.stores.rocksdb import Store as RocksDBStore
 from faust.tables.manager import TableManager
 from faust.types import TP
 
 from schemas.topics import TABLE
 from stream.drain import RawSchema
+from stream.rocks import open_table, write_rows
 
 Changes = Mapping[bytes, bytes | None]
 """New values by key; None deletes. Written in the order of the mapping."""
-
-_BLOCK_CACHE_BYTES: Final = 32 << 20
-_WRITE_BUFFER_BYTES: Final = 16 << 20
-_WAL_BYTES: Final = 64 << 20
 
 
 class BatchProducer(Protocol):
@@ -39,26 +35,17 @@ class BatchProducer(Protocol):
         """Append (topic, partition, key, value) in order; the last offsets, when the broker has them all."""
 
 
-class _Options(RocksDBOptions):
-    """Faust's defaults are a 2 GiB block cache and a 64 MiB write buffer for every partition of every table."""
-
-    def as_options(self) -> rocksdict.Options:
-        options: rocksdict.Options = super().as_options()
-        options.set_compression_type(rocksdict.DBCompressionType.lz4())
-        options.set_max_total_wal_size(_WAL_BYTES)
-        options.set_keep_log_file_num(2)
-        options.set_max_log_file_size(1 << 20)
-        return options
-
-
 class _Store(RocksDBStore):
-    """Faust's RocksDB store, with its files opened by our options."""
+    """Faust's RocksDB store over files that are opened by stream.rocks.
+
+    Faust's own options are a 2 GiB block cache and a 64 MiB write buffer for every partition.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": {}, "driver": "rocksdict"})
-        self.rocksdb_options = _Options(
-            use_rocksdict=True, block_cache_size=_BLOCK_CACHE_BYTES, write_buffer_size=_WRITE_BUFFER_BYTES
-        )
+
+    def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+        return open_table(self.partition_path(partition))
 
     def partition(self, partition: int) -> rocksdict.Rdict:
         """The RocksDB of one partition, opened if need be."""
@@ -102,14 +89,7 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         producer = cast(BatchProducer, self.app.producer)
         changelog = TP(self.changelog_topic_name, partition)
         offsets = await producer.append_many((*changelog, key, value) for key, value in changes.items())
-        batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, value in changes.items():
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        batch.put(_Store.offset_key, str(offsets[changelog]).encode())
-        self._rows(partition).write(batch)
+        write_rows(self._rows(partition), changes.items(), offsets[changelog])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Faust calls this when the changelog has been read."""

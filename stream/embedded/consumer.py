@@ -16,6 +16,7 @@ from faust.types.core import HeadersArg
 from mode import Seconds
 
 from stream.drain import DrainingConsumer, RecordMap
+from stream.embedded.housekeeping import PERIOD_S, keep_bounded
 from stream.embedded.log import EmbeddedLog, Record, TopicPartition
 from stream.embedded.threads import LogThread, Watcher
 from stream.embedded.topics import Topics
@@ -58,6 +59,7 @@ class Consumer(DrainingConsumer):
         self._rebalancing = asyncio.Lock()
         self._fetching = LogThread(self._embedded.path)
         self._asking = LogThread(self._embedded.path)
+        self._cleaning = LogThread(self._embedded.path)
         self._watcher: Watcher | None = None
         # Faust types this setting as a method.
         self._partitioner = cast(Any, self.app.conf).producer_partitioner or DefaultPartitioner()
@@ -69,6 +71,22 @@ class Consumer(DrainingConsumer):
         await super().on_start()
         await self._embedded.topics.learn(self._asking)
         self._watcher = Watcher(self._embedded.path, WATCH_PERIOD_S, self.wake)
+        self.add_future(self._keep_bounded())
+
+    async def _keep_bounded(self) -> None:
+        """Do the broker's housekeeping, on a connection of its own."""
+        while not self.should_stop:
+            await self.sleep(PERIOD_S)
+            reads = {tp.topic for tp in self._assigned}
+            if reads:
+                await self._cleaning.submit(
+                    partial(
+                        keep_bounded,
+                        group=self.app.conf.id,
+                        reads=reads,
+                        retention_ms=self._embedded.retention_ms,
+                    )
+                )
 
     async def on_shutdown(self) -> None:
         """Close the log; everything that could use it has stopped."""
@@ -77,6 +95,7 @@ class Consumer(DrainingConsumer):
             self._watcher.stop()
         await self._fetching.close()
         await self._asking.close()
+        await self._cleaning.close()
 
     def wake(self) -> None:
         """Look for new records now. To be called in the event loop."""

@@ -30,6 +30,9 @@ class Transport(base.Transport):
     #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
     batched_topics: frozenset[str] = frozenset()
 
+    #: How long applied records stay in the log, in milliseconds. Set it before the app starts.
+    retention_ms: int = 7 * 24 * 3_600_000
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.path = log_path(self.url[0])

@@ -1,0 +1,80 @@
+"""How Kafka is reached: bootstrap servers, TLS, SASL, in the words of each client.
+
+Owns: turning settings into what aiokafka and Faust take. Must not know: what is sent.
+"""
+
+import ssl
+from typing import Any
+
+import faust
+from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]  # it has no types
+from yarl import URL
+
+from schemas.settings import Settings
+
+
+def bootstrap_servers(settings: Settings) -> list[str]:
+    """`host:port` of each broker in `kafka://host:port,host:port`; 9092 where no port is given."""
+    hosts = settings.broker.removeprefix("kafka://").rstrip("/").split(",")
+    return [
+        host if host.rpartition("]")[2].count(":") else f"{host}:9092"
+        for host in map(str.strip, hosts)
+        if host
+    ]
+
+
+def faust_broker(settings: Settings) -> list[URL]:
+    """The broker's URLs as Faust takes them: as URLs, because it splits strings at every comma."""
+    if settings.is_embedded:
+        return [URL(settings.broker)]
+    return [URL(f"kafka://{server}") for server in bootstrap_servers(settings)]
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that every aiokafka client is made with. Raises OSError for unreadable files."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(settings),
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if _uses_tls(settings):
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.kafka_sasl_mechanism is not None:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = _secret(settings)
+    return options
+
+
+def faust_credentials(settings: Settings) -> Any:
+    """The same for a Faust app's `broker_credentials`; None for a plain connection."""
+    context = _ssl_context(settings) if _uses_tls(settings) else None
+    if settings.kafka_sasl_mechanism is not None:
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=_secret(settings),
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context=context)
+
+
+def _uses_tls(settings: Settings) -> bool:
+    return settings.kafka_security_protocol.endswith("SSL")
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    context: ssl.SSLContext = create_ssl_context(
+        cafile=_text(settings.kafka_ssl_cafile),
+        certfile=_text(settings.kafka_ssl_certfile),
+        keyfile=_text(settings.kafka_ssl_keyfile),
+    )
+    return context
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def _secret(settings: Settings) -> str:
+    password = settings.kafka_sasl_password
+    return "" if password is None else password.get_secret_value()

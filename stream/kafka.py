@@ -1,0 +1,92 @@
+"""Faust's transport over Apache Kafka: its own aiokafka driver, with our drain loop and batches.
+
+Owns: what differs from the driver: records reach the agents a fetch at a time, and a flush of the table is
+sent as whole record batches. Found under the entry point `faust.transports: kafka`, before Faust's own.
+Must not know: topics by name, or what records mean.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any, ClassVar, cast
+
+import aiokafka  # type: ignore[import-untyped]  # it has no types
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from faust.exceptions import ProducerSendError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from faust.types.transports import ConsumerT, ProducerT
+
+from stream.drain import DrainingConsumer
+from stream.embedded.log import Record
+
+Row = tuple[str, int, bytes | None, bytes | None]
+
+
+class Consumer(DrainingConsumer, driver.Consumer):
+    """The driver's consumer, drained by us."""
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        message = super()._to_message(tp, record)
+        if isinstance(message.value, list):
+            message.value = cast(Any, [_record(each) for each in message.value])
+        return message
+
+
+class Producer(driver.Producer):
+    """The driver's producer, which can also append many records at once."""
+
+    async def append_many(self, records: Iterable[Row]) -> dict[TP, int]:
+        """Append (topic, partition, key, value) in order; the last offset of each partition, once all are there.
+
+        Not atomic: after an error, a prefix may have been appended. Raises ProducerSendError.
+        """
+        producer = self._ensure_producer()
+        timestamp_ms = time.time_ns() // 1_000_000
+        sent: list[tuple[TP, int, asyncio.Future[Any]]] = []
+        try:
+            for (topic, partition), rows in groupby(records, key=lambda row: row[:2]):
+                for batch in _batches(producer, rows, timestamp_ms):
+                    future = await producer.send_batch(batch, topic, partition=partition)
+                    sent.append((TP(topic, partition), batch.record_count(), future))
+            return {tp: (await future).offset + count - 1 for tp, count, future in sent}
+        except KafkaError as error:
+            raise ProducerSendError(f"cannot append: {error!r}") from error
+
+
+class Transport(driver.Transport):
+    """What Faust finds for `kafka://`."""
+
+    Consumer: ClassVar[type[ConsumerT]] = Consumer
+    Producer: ClassVar[type[ProducerT]] = Producer
+
+    #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
+    batched_topics: frozenset[str] = frozenset()
+
+    #: Kafka's own retention applies; see the topics' settings.
+    retention_ms: int = 0
+
+
+def _record(record: Any) -> Record:
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )
+
+
+def _batches(producer: aiokafka.AIOKafkaProducer, rows: Iterable[Row], timestamp_ms: int) -> Iterable[Any]:
+    """Rows of one partition as full record batches, the last one maybe not full."""
+    batch = producer.create_batch()
+    for _, _, key, value in rows:
+        if batch.append(key=key, value=value, timestamp=timestamp_ms) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=timestamp_ms)
+    if batch.record_count():
+        yield batch

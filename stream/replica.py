@@ -1,0 +1,88 @@
+"""A replica: the tables of all partitions, filled from the changelog, for API hosts without a worker.
+
+Owns: following the changelog and where it stands. Must not know: what the rows mean, Faust. It writes the very
+layout that a worker would, offset key and all, so that the query API has one reader.
+
+Positions are stored with the rows, in one WriteBatch: a replica that is killed goes on where its rows end.
+A table that has not been written for longer than Kafka keeps tombstones is made anew, because deletions may
+be missing from what is left of the changelog.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import rocksdict
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it has no types
+
+from schemas.settings import Settings
+from schemas.topics import CHANGELOG
+from stream.connection import client_options
+from stream.rocks import open_table, stored_offset, write_rows
+
+log = structlog.get_logger(__name__)
+
+_FETCH_MS: Final = 500
+_TOMBSTONE_SECONDS: Final = 20 * 3600
+"""Kafka keeps tombstones for a day (delete.retention.ms)."""
+
+
+class Replica:
+    """Follows the changelog into the tables of a state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tables: dict[int, rocksdict.Rdict] = {}
+
+    async def follow(self) -> None:
+        """Follow until cancelled. Raises what aiokafka and RocksDB raise."""
+        consumer = AIOKafkaConsumer(
+            **client_options(self._settings), enable_auto_commit=False, fetch_max_wait_ms=_FETCH_MS
+        )
+        await consumer.start()
+        try:
+            await self._begin(consumer)
+            while True:
+                fetched = await consumer.getmany(timeout_ms=_FETCH_MS)
+                for partition, records in fetched.items():
+                    await asyncio.to_thread(self._apply, partition.partition, records)
+        finally:
+            await consumer.stop()
+            self.close()
+
+    def close(self) -> None:
+        """Close all tables."""
+        while self._tables:
+            self._tables.popitem()[1].close()
+
+    async def _begin(self, consumer: Any) -> None:
+        """Open every table and seek to what it lacks."""
+        partitions = consumer.partitions_for_topic(CHANGELOG) or ()
+        assigned = [TopicPartition(CHANGELOG, partition) for partition in sorted(partitions)]
+        consumer.assign(assigned)
+        ends: Mapping[Any, int] = await consumer.end_offsets(assigned)
+        for tp in assigned:
+            path = self._settings.table_path(tp.partition)
+            _remove_stale(path)
+            table = self._tables[tp.partition] = open_table(path)
+            offset = stored_offset(table)
+            consumer.seek(tp, 0 if offset is None else offset + 1)
+            log.info("replica follows", partition=tp.partition, has=offset, log_end=ends[tp])
+
+    def _apply(self, partition: int, records: list[Any]) -> None:
+        rows = ((record.key, record.value) for record in records)
+        write_rows(self._tables[partition], rows, records[-1].offset)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a table that may have missed deletions."""
+    if not path.exists():
+        return
+    written = max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
+    if time.time() - written > _TOMBSTONE_SECONDS:
+        log.warning("table is too old to go on with; making it anew", path=str(path))
+        shutil.rmtree(path)

@@ -172,7 +172,11 @@ def test_the_core_has_no_clock_of_its_own_no_files_no_sockets_and_no_log() -> No
 
 
 def test_faust_stays_inside_stream() -> None:
-    assert {top(module) for module in importers_of(*FAUST)} == {"stream"}
+    assert {top(module) for module in importers_of("faust", "mode")} == {"stream"}
+
+
+def test_the_api_knows_no_broker() -> None:
+    assert not {module for module in importers_of(*FAUST) if top(module) in {"schemas", "query_api"}}
 
 
 def test_local_time_exists_in_one_module_and_zone_names_in_one_other() -> None:

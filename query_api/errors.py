@@ -2,7 +2,9 @@
 
     QueryError
     ├── StateUnreadable        the tables cannot be read just now
-    │   └── OtherZoneDatabase  they were made with another zone database
+    │   ├── TableUnreadable    RocksDB refuses one
+    │   ├── OtherZoneDatabase  one was made with another zone database
+    │   └── FolderUnwritable   we cannot write what reading takes
     ├── ReaderClosed           the API is going down
     ├── NothingPolled          no poll of any store, and no as_of was named
     ├── AsOfOutside            as_of lies where no exact answer can be given
@@ -15,6 +17,8 @@ Owns: these, with the values they carry. Must not know: HTTP (query_api.problems
 schemas.state.NewerState stands beside them: stored bytes that a newer version wrote.
 """
 
+from pathlib import Path
+
 from schemas.values import format_timestamp
 from stream.core.windows import Window
 
@@ -24,7 +28,11 @@ class QueryError(Exception):
 
 
 class StateUnreadable(QueryError):
-    """The table of `partition` cannot be read; `cause` is RocksDB's text."""
+    """The tables cannot be read just now."""
+
+
+class TableUnreadable(StateUnreadable):
+    """RocksDB does not open the table of `partition`; `cause` is its text."""
 
     def __init__(self, partition: int, cause: str) -> None:
         super().__init__(
@@ -39,15 +47,23 @@ class OtherZoneDatabase(StateUnreadable):
     """The table of `partition` was made with zone database `stored`, this program has `ours`."""
 
     def __init__(self, partition: int, stored: str, ours: str) -> None:
-        QueryError.__init__(
-            self,
+        super().__init__(
             f"the table of partition {partition} was made with zone database {stored}, this API has {ours}: "
             "give worker and API the same version of storepulse and restart the worker, which then rebuilds "
-            "its tables",
+            "its tables"
         )
         self.partition = partition
         self.stored = stored
         self.ours = ours
+
+
+class FolderUnwritable(StateUnreadable):
+    """Reading takes a few files in `folder`, and they cannot be written; `cause` is the system's text."""
+
+    def __init__(self, folder: Path, cause: str) -> None:
+        super().__init__(f"reading the tables takes some files in {folder}, which cannot be written: {cause}")
+        self.folder = folder
+        self.cause = cause
 
 
 class ReaderClosed(QueryError):
@@ -110,3 +126,8 @@ class ReportsBusy(QueryError):
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} reports wait to be made: ask again when some of them are")
         self.waiting = waiting
+
+
+def system_text(error: OSError) -> str:
+    """What the system says of an error, without the path."""
+    return error.strerror or str(error)

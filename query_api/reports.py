@@ -25,7 +25,14 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
-from query_api.errors import QueryError, ReaderClosed, ReportsBusy, ReportsUnwritable, UnknownReport
+from query_api.errors import (
+    QueryError,
+    ReaderClosed,
+    ReportsBusy,
+    ReportsUnwritable,
+    UnknownReport,
+    system_text,
+)
 from query_api.presence import Presence, bury_dead, lives, locked
 from query_api.reader import Reader
 from query_api.report import ReportFacts, check_as_of, write_report
@@ -73,12 +80,15 @@ class Reports:
 
     def start(self) -> None:
         """Take up what dead makers left, and clean up after them. A folder that cannot be written can wait."""
-        with suppress(OSError):
+        try:
             self._me()
             bury_dead(self._files.makers)
             self._files.sweep()
-            for report_id, state in list(self._files.running()):
-                self._take_up(report_id, state)
+        except OSError as error:
+            log.warning("reports cannot be made yet", error=system_text(error))
+            return
+        for report_id, state in list(self._files.running()):
+            self._take_up(report_id, state)
 
     def close(self) -> None:
         """Stop making reports; those cut off are taken up by whoever starts next. Close the reader first."""
@@ -106,7 +116,7 @@ class Reports:
             )
             self._files.write(report_id, state)
         except OSError as error:
-            raise ReportsUnwritable(_said(error)) from error
+            raise ReportsUnwritable(system_text(error)) from error
         self._submit(report_id, state)
         return report_id
 
@@ -175,7 +185,7 @@ class Reports:
         except (QueryError, NewerState) as error:
             return self._failed(state, str(error))
         except OSError as error:
-            return self._failed(state, str(ReportsUnwritable(_said(error))))
+            return self._failed(state, str(ReportsUnwritable(system_text(error))))
         except Exception:
             log.exception("a report failed by our own fault", report_id=report_id)
             return self._failed(state, "an error of storepulse itself: the log of the API has it")
@@ -207,9 +217,7 @@ class Reports:
             self._files.write(report_id, state)
             self._files.keep(self._kept, self._now_us())
         except OSError as error:
-            log.error("the state of a report cannot be written", report_id=report_id, error=_said(error))
-            self._unwritten[report_id] = self._failed(state, str(ReportsUnwritable(_said(error))))
-
-
-def _said(error: OSError) -> str:
-    return error.strerror or str(error)
+            log.error(
+                "the state of a report cannot be written", report_id=report_id, error=system_text(error)
+            )
+            self._unwritten[report_id] = self._failed(state, str(ReportsUnwritable(system_text(error))))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from query_api.errors import OtherZoneDatabase, ReaderClosed, StateUnreadable
+from query_api.errors import FolderUnwritable, OtherZoneDatabase, ReaderClosed, TableUnreadable
 from query_api.reader import Reader
 from schemas.settings import Settings
 from schemas.state import HEAD_VERSION, META_ZONE_DATABASE, NewerState, head_key
@@ -171,10 +171,21 @@ def test_a_broken_table_is_named_and_read_again_once_it_is_repaired(tables: Tabl
     current = tables.path(0) / "CURRENT"
     good = current.read_bytes()
     current.write_bytes(b"MANIFEST-999999\n")
-    with pytest.raises(StateUnreadable, match="partition 0"):
+    with pytest.raises(TableUnreadable, match="partition 0"):
         ids(reader)
     current.write_bytes(good)
     assert ids(reader) == ["s1"]
+
+
+def test_a_folder_where_nothing_can_be_written_is_named(
+    tables: Tables, settings: Settings, reader: Reader
+) -> None:
+    in_the_way = settings.state / "secondary"
+    in_the_way.touch()
+    with pytest.raises(FolderUnwritable, match="secondary, which cannot be written"):
+        ids(reader)
+    in_the_way.unlink()
+    assert ids(reader) == []
 
 
 def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader: Reader) -> None:

@@ -89,7 +89,7 @@ def test_the_api_answers_at_once_while_reports_are_being_made(settings: Settings
             began = time.monotonic()
             ids.append(client.post("/trigger_report").json()["report_id"])
             assert client.get("/health/live").status_code == 200
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 2.0
         assert {fetch(client, report_id).status_code for report_id in ids} == {200}
 
 

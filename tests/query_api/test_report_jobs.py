@@ -12,7 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
+from query_api import reports
 from query_api.presence import Presence
 from query_api.report_files import ABANDONED_S, ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
@@ -115,6 +117,21 @@ async def test_many_reports_asked_for_at_once_are_all_made(settings: Settings, t
         answers = await asyncio.gather(*(fetch(client, report_id) for report_id in ids))
     assert len(set(ids)) == 50
     assert len({answer.text for answer in answers}) == 1
+
+
+async def test_more_reports_than_may_wait_are_refused_until_some_are_made(
+    settings: Settings, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    async with serving(settings) as client:
+        monkeypatch.setattr(reports, "MOST_WAITING", 0)
+        refused = await client.post("/trigger_report")
+        monkeypatch.setattr(reports, "MOST_WAITING", 1)
+        accepted = await client.post("/trigger_report")
+    assert refused.status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) > 0
+    assert accepted.status_code == 200
 
 
 async def test_only_the_latest_reports_are_kept(settings: Settings, tables: Tables) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import annotated_types
 import pytest
@@ -56,14 +56,18 @@ def blocks(language: str) -> list[str]:
 
 
 def setting_row(name: str, field: FieldInfo) -> list[str]:
-    default = WORKED_OUT_DEFAULTS.get(name) or f"`{field.default}`"
+    plain = "none" if field.default is None else f"`{field.default}`"
+    default = WORKED_OUT_DEFAULTS.get(name, plain)
     return [f"`STOREPULSE_{name.upper()}`", default, " ".join(bounds_of(field)), str(field.description)]
 
 
 def bounds_of(field: FieldInfo) -> Iterator[str]:
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if get_origin(kind) is Literal:
+            yield ", ".join(get_args(kind))
     for bound in field.metadata:
-        for kind, attribute, words in BOUNDS:
-            if isinstance(bound, kind):
+        for bounding, attribute, words in BOUNDS:
+            if isinstance(bound, bounding):
                 yield words.format(getattr(bound, attribute))
         if pattern := getattr(bound, "pattern", None):
             yield pattern.strip("^$()").replace("|", ", ")

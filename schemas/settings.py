@@ -70,8 +70,6 @@ class Settings(BaseSettings):
         object.__setattr__(self, "state", self.state.expanduser().absolute())
         if not self.broker:
             object.__setattr__(self, "broker", f"embedded://{self.state / 'log.db'}")
-        if self.partitions is None:
-            object.__setattr__(self, "partitions", 1 if self.is_embedded else 12)
         return self
 
     @property

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from query_api.errors import QueryError
 from schemas.settings import Settings
 from schemas.state import NewerState
+from schemas.topics import ALL_TOPICS
 from schemas.values import Rejected, parse_timestamp
 from scripts.csv_input import CsvInputError, RejectsWriter, StrictStop, find_input
 from scripts.logs import configure_logs
@@ -29,6 +30,7 @@ from scripts.processes import ChildEnded, follow_parent
 from scripts.progress import Progress
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
+from stream.topics import TopicsUnusable
 
 EXIT_STRICT: Final = 1
 EXIT_USAGE: Final = 2
@@ -43,6 +45,7 @@ _EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (ValidationError, EXIT_USAGE),
     (CsvInputError, EXIT_INPUT),
     (LogError, EXIT_UNUSABLE),
+    (TopicsUnusable, EXIT_UNUSABLE),
     (LockHeld, EXIT_UNUSABLE),
     (LockNotWritable, EXIT_UNUSABLE),
     (NewerState, EXIT_UNUSABLE),
@@ -166,14 +169,31 @@ def api(*, host: Host = None, port: Port = None, broker: Broker = None, state: S
     serve_api(settings)
 
 
+@app.command(epilog="Example: storepulse replica --broker kafka://localhost:9092")
+def replica(*, broker: Broker = None, state: State = None) -> None:
+    """Fill the tables from the changelog, for an API on a host without a worker (Kafka only)."""
+    from stream.replica import run_replica
+
+    settings = _settings(broker=broker, state=state)
+    if settings.is_embedded:
+        raise typer.BadParameter(
+            "a replica follows Kafka; beside an embedded log run a worker", param_hint="--broker"
+        )
+    configure_logs(settings.log_level)
+    follow_parent()
+    run_replica(settings)
+
+
 @app.command(epilog="Example: storepulse topics --broker kafka://localhost:9092")
 def topics(*, broker: Broker = None, state: State = None) -> None:
     """Declare the topics, and list them with their partitions and clean-up."""
-    from scripts.sinks import open_sink
+    import asyncio
 
-    with open_sink(_settings(broker=broker, state=state)) as sink:
-        for name, partitions, cleanup in sink.topics():
-            typer.echo(f"{name}\t{partitions} partitions\t{cleanup}")
+    from stream.topics import declare_topics
+
+    partitions = asyncio.run(declare_topics(_settings(broker=broker, state=state)))
+    for spec in ALL_TOPICS:
+        typer.echo(f"{spec.name}\t{partitions} partitions\t{spec.cleanup}")
 
 
 @app.command(epilog="Example: storepulse sample ./data --stores 1000 --days 8")

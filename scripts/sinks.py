@@ -3,21 +3,31 @@
 Owns: batching records towards a broker and the positions they reached. Must not know: what they say.
 """
 
+import asyncio
+import threading
 import time
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
 from schemas.settings import Settings
-from schemas.topics import ALL_TOPICS
 from schemas.values import StoreId
+from stream.connection import client_options
 from stream.embedded.log import EmbeddedLog, NewRecord
 from stream.partitions import partition_of
+from stream.record_batches import append_many
+from stream.topics import declare_topics
+
+T = TypeVar("T")
 
 Positions = dict[tuple[str, int], int]
 """The next offset of each (topic, partition)."""
 
 _BATCH_BYTES: Final = 4 << 20
+_KAFKA_BATCH_BYTES: Final = 512 << 10
 
 
 class Sink(AbstractContextManager["Sink"], Protocol):
@@ -29,21 +39,16 @@ class Sink(AbstractContextManager["Sink"], Protocol):
     def flush(self) -> Positions:
         """Wait until the broker has all of it; the positions reached so far."""
 
-    def topics(self) -> list[tuple[str, int, str]]:
-        """The declared topics: name, partitions, clean-up."""
-
 
 class EmbeddedSink(Sink):
     """Appends to the embedded log, some megabytes a transaction."""
 
     def __init__(self, settings: Settings) -> None:
-        self._partitions = settings.partitions or 1
+        self._partitions = asyncio.run(declare_topics(settings))
         self._log = EmbeddedLog(settings.log_path)
         self._waiting: list[NewRecord] = []
         self._bytes = 0
         self._reached: Positions = {}
-        for topic in ALL_TOPICS:
-            self._log.declare_topic(topic.name, self._partitions, topic.cleanup)
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +75,80 @@ class EmbeddedSink(Sink):
         self._waiting, self._bytes = [], 0
         return dict(self._reached)
 
-    def topics(self) -> list[tuple[str, int, str]]:
-        return [(name, info.partitions, info.cleanup) for name, info in self._log.topics().items()]
+
+class KafkaSink(Sink):
+    """Sends to Kafka through an idempotent aiokafka producer, whose event loop runs in a thread of ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._thread = LoopThread()
+        self._waiting: list[NewRecord] = []
+        self._bytes = 0
+        self._reached: Positions = {}
+        try:
+            self._partitions = self._thread.run(declare_topics(settings))
+            self._producer = self._thread.run(_started_producer(settings))
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+            self._thread.run(self._producer.stop())
+        finally:
+            self._thread.stop()
+
+    def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
+        partition = partition_of(store_id, self._partitions)
+        self._waiting.append(
+            NewRecord(topic, partition, store_id.encode(), value, time.time_ns() // 1_000_000)
+        )
+        self._bytes += len(value or b"")
+        if self._bytes > _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> Positions:
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        rows = sorted(waiting, key=lambda record: (record.topic, record.partition))
+        records = ((row.topic, row.partition, row.key, row.value) for row in rows)
+        reached = self._thread.run(append_many(self._producer, records))
+        self._reached.update({partition: offset + 1 for partition, offset in reached.items()})
+        return dict(self._reached)
+
+
+class LoopThread:
+    """An event loop in a thread, for callers that have none."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kafka-sink", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop(self) -> None:
+        """End the loop and the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _started_producer(settings: Settings) -> Any:
+    producer = AIOKafkaProducer(
+        **client_options(settings), enable_idempotence=True, max_batch_size=_KAFKA_BATCH_BYTES
+    )
+    await producer.start()
+    return producer
 
 
 def open_sink(settings: Settings) -> Sink:
     """The sink of the configured broker. Raises the broker's errors."""
-    return EmbeddedSink(settings)
+    return EmbeddedSink(settings) if settings.is_embedded else KafkaSink(settings)

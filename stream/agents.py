@@ -13,12 +13,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import faust
 from faust.streams import Stream
-from faust.types import TopicT
 from prometheus_client import Counter
 
 from schemas.events import dead_letter_headers, decode_hours, decode_polls, decode_zone
 from schemas.state import Int64s
-from schemas.topics import DEAD_LETTERS, HOURS_TOPIC, POLLS_TOPIC, ZONES_TOPIC, TopicSpec
+from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
 from stream.drain import RawSchema
 from stream.embedded.log import Record
@@ -41,7 +40,7 @@ _MOST_KEYS_KNOWN: Final = 1_000_000
 class Intake(Generic[T]):
     """How one source topic is taken in: reading a record (or raising Rejected), and adding what it says."""
 
-    topic: TopicSpec
+    topic: str
     read: Callable[[Record], tuple[StoreId, T, Sequence[Rejected]]]
     add: Callable[[Ledgers, int, StoreId, T], None]
 
@@ -76,31 +75,18 @@ def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | N
 
 
 INTAKES: Final = (
-    Intake(POLLS_TOPIC, _read_polls, _add_polls),
-    Intake(HOURS_TOPIC, _read_week, _add_week),
-    Intake(ZONES_TOPIC, _read_zone, _add_zone),
+    Intake(POLLS, _read_polls, _add_polls),
+    Intake(HOURS, _read_week, _add_week),
+    Intake(ZONES, _read_zone, _add_zone),
 )
 
 
 def add_agents(app: faust.App, ledgers: Ledgers, partitions: int) -> None:
     """Declare an agent for each source topic; `partitions` is the count they all have."""
     for intake in INTAKES:
-        topic = declared_topic(app, intake.topic, partitions)
+        topic = app.topic(intake.topic, schema=RawSchema(), partitions=partitions, allow_empty=True)
         reader = _TopicReader(app, ledgers, partitions, cast(Intake[Any], intake))
-        app.agent(topic, name=intake.topic.name)(cast(Any, reader.read_events))
-
-
-def declared_topic(app: faust.App, spec: TopicSpec, partitions: int) -> TopicT:
-    """A topic that Faust declares with the right clean-up before it subscribes; its bytes come as they are."""
-    return app.topic(
-        spec.name,
-        schema=RawSchema(),
-        partitions=partitions,
-        compacting=spec.cleanup == "compact",
-        deleting=spec.cleanup == "delete",
-        internal=True,
-        allow_empty=True,
-    )
+        app.agent(topic, name=intake.topic)(cast(Any, reader.read_events))
 
 
 class _TopicReader(Generic[T]):
@@ -112,7 +98,7 @@ class _TopicReader(Generic[T]):
         self._partitions = partitions
         self._read = intake.read
         self._add = intake.add
-        self._topic = intake.topic.name
+        self._topic = intake.topic
 
     async def read_events(self, stream: Stream[object]) -> None:
         """The agent. Events are acknowledged by the ledgers, when what they say is written."""

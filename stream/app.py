@@ -11,13 +11,14 @@ import faust
 import structlog
 
 from schemas.settings import Settings
-from schemas.topics import ALERTS_TOPIC, APP_ID, DEAD_LETTERS_TOPIC, SOURCES
+from schemas.topics import APP_ID, SOURCES
 from schemas.values import DAY_US
-from stream.agents import add_agents, declared_topic
+from stream.agents import add_agents
 from stream.connection import faust_broker, faust_credentials
 from stream.embedded.lock import StateLock
 from stream.ledgers import Ledgers
 from stream.tables import PromptTableManager, store_table
+from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +28,11 @@ _EVENTS_BUFFERED: Final = 8
 """Events (batches of records) that wait before an agent; more only costs memory."""
 
 
-def create_app(settings: Settings) -> faust.App:
-    """The Faust app of a worker. The broker's URL chooses the transport; nothing else depends on it."""
-    partitions = settings.partitions or 1
+def create_app(settings: Settings, partitions: int) -> faust.App:
+    """The Faust app of a worker. The broker's URL chooses the transport; nothing else depends on it.
+
+    `partitions` is the count that the topics have.
+    """
     app = faust.App(
         APP_ID,
         broker=faust_broker(settings),
@@ -55,28 +58,22 @@ def create_app(settings: Settings) -> faust.App:
     ledgers = Ledgers(table, settings.retention_days, settings.flush_seconds)
     add_agents(app, ledgers, partitions)
 
-    others = [declared_topic(app, spec, partitions) for spec in (DEAD_LETTERS_TOPIC, ALERTS_TOPIC)]
-
-    async def keep_flushing() -> None:
-        for topic in others:
-            await topic.maybe_declare()
-        await ledgers.keep_flushing()
-
-    app.task(keep_flushing)
+    app.task(ledgers.keep_flushing)
     return app
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises what made it stop otherwise.
 
-    Raises stream.embedded.lock.LockHeld where another worker has the state folder.
+    Raises stream.embedded.lock.LockHeld where another worker has the state folder, TopicsUnusable where the
+    broker does not answer or its topics do not fit.
     """
     with StateLock(settings.worker_lock):
         asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
-    app = create_app(settings)
+    app = create_app(settings, await declare_topics(settings))
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)

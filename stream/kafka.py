@@ -5,13 +5,9 @@ sent as whole record batches. Found under the entry point `faust.transports: kaf
 Must not know: topics by name, or what records mean.
 """
 
-import asyncio
-import time
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Any, ClassVar, cast
 
-import aiokafka  # type: ignore[import-untyped]  # it has no types
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
@@ -20,8 +16,7 @@ from faust.types.transports import ConsumerT, ProducerT
 
 from stream.drain import DrainingConsumer
 from stream.embedded.log import Record
-
-Row = tuple[str, int, bytes | None, bytes | None]
+from stream.record_batches import Row, append_many
 
 
 class Consumer(DrainingConsumer, driver.Consumer):
@@ -42,17 +37,11 @@ class Producer(driver.Producer):
 
         Not atomic: after an error, a prefix may have been appended. Raises ProducerSendError.
         """
-        producer = self._ensure_producer()
-        timestamp_ms = time.time_ns() // 1_000_000
-        sent: list[tuple[TP, int, asyncio.Future[Any]]] = []
         try:
-            for (topic, partition), rows in groupby(records, key=lambda row: row[:2]):
-                for batch in _batches(producer, rows, timestamp_ms):
-                    future = await producer.send_batch(batch, topic, partition=partition)
-                    sent.append((TP(topic, partition), batch.record_count(), future))
-            return {tp: (await future).offset + count - 1 for tp, count, future in sent}
+            offsets = await append_many(self._ensure_producer(), records)
         except KafkaError as error:
             raise ProducerSendError(f"cannot append: {error!r}") from error
+        return {TP(*partition): offset for partition, offset in offsets.items()}
 
 
 class Transport(driver.Transport):
@@ -78,15 +67,3 @@ def _record(record: Any) -> Record:
         record.value,
         tuple(record.headers),
     )
-
-
-def _batches(producer: aiokafka.AIOKafkaProducer, rows: Iterable[Row], timestamp_ms: int) -> Iterable[Any]:
-    """Rows of one partition as full record batches, the last one maybe not full."""
-    batch = producer.create_batch()
-    for _, _, key, value in rows:
-        if batch.append(key=key, value=value, timestamp=timestamp_ms) is None:
-            yield batch
-            batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=timestamp_ms)
-    if batch.record_count():
-        yield batch

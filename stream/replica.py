@@ -10,8 +10,10 @@ be missing from what is left of the changelog.
 
 import asyncio
 import shutil
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +24,36 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG
 from stream.connection import client_options
+from stream.embedded.lock import StateLock
 from stream.rocks import open_table, stored_offset, write_rows
+from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)
 
 _FETCH_MS: Final = 500
 _TOMBSTONE_SECONDS: Final = 20 * 3600
 """Kafka keeps tombstones for a day (delete.retention.ms)."""
+
+
+def run_replica(settings: Settings) -> None:
+    """Run a replica until SIGTERM or SIGINT. Raises LockHeld, TopicsUnusable, and what aiokafka raises."""
+    with StateLock(settings.worker_lock):
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    await declare_topics(settings)
+    following = asyncio.create_task(Replica(settings).follow())
+    stopping = asyncio.create_task(told_to_stop.wait())
+    await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if following.done():
+        following.result()
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
 
 
 class Replica:

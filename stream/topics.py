@@ -1,0 +1,163 @@
+"""Declaring the topics, on whichever broker: the same names, clean-up and co-partitioning.
+
+Owns: which topics must exist with how many partitions, and refusing what cannot work. Must not know: what is
+sent on them.
+
+    TopicsUnusable
+    ├── BrokerUnreachable      no answer from Kafka within the patience configured
+    ├── PartitionsDiffer       co-partitioned topics have different counts
+    └── PartitionsChanged      the topics have another count than STOREPULSE_PARTITIONS asks for
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # it has no types
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+
+from schemas.settings import Settings
+from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
+from stream.connection import bootstrap_servers, client_options
+from stream.embedded.log import EmbeddedLog
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_CO_PARTITIONED: Final = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
+_EMBEDDED_PARTITIONS: Final = 1
+_KAFKA_PARTITIONS: Final = 12
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 8.0
+
+
+class TopicsUnusable(Exception):
+    """The broker, or the topics on it, cannot be used."""
+
+
+class BrokerUnreachable(TopicsUnusable):
+    """None of `servers` answered within `patience_s` seconds; `cause` is the client's text."""
+
+    def __init__(self, servers: list[str], patience_s: float, cause: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {', '.join(servers)} (tried for {patience_s:g} s; {cause}): start it, or "
+            "check --broker and the STOREPULSE_KAFKA_* settings"
+        )
+        self.servers = servers
+        self.patience_s = patience_s
+
+
+class PartitionsDiffer(TopicsUnusable):
+    """Topics that must be co-partitioned have the partition `counts`."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        listed = ", ".join(f"{topic} {count}" for topic, count in sorted(counts.items()))
+        super().__init__(
+            f"these topics need one and the same number of partitions, but have: {listed}. A store's records "
+            "would meet in no one place. Delete the topics that were changed, or all of them, and replay"
+        )
+        self.counts = dict(counts)
+
+
+class PartitionsChanged(TopicsUnusable):
+    """The topics have `found` partitions, the setting asks for `wanted`."""
+
+    def __init__(self, found: int, wanted: int) -> None:
+        super().__init__(
+            f"the topics have {found} partitions, STOREPULSE_PARTITIONS asks for {wanted}: keys would move between "
+            f"partitions. Leave the setting at {found}, or start a new state folder (embedded) or new topics "
+            "(Kafka) and replay"
+        )
+        self.found = found
+        self.wanted = wanted
+
+
+async def declare_topics(settings: Settings) -> int:
+    """Declare all topics on the configured broker; how many partitions they have.
+
+    Raises TopicsUnusable and stream.embedded.errors.LogError.
+    """
+    return _declare_embedded(settings) if settings.is_embedded else await _declare_on_kafka(settings)
+
+
+def _declare_embedded(settings: Settings) -> int:
+    with EmbeddedLog(settings.log_path) as embedded:
+        found = {name: info.partitions for name, info in embedded.topics().items()}
+        partitions = _agreed(found, settings.partitions, _EMBEDDED_PARTITIONS)
+        for spec in ALL_TOPICS:
+            if spec.name not in found:
+                embedded.declare_topic(spec.name, partitions, spec.cleanup)
+        return partitions
+
+
+async def _declare_on_kafka(settings: Settings) -> int:
+    admin = await reach(settings, lambda: _connected_admin(settings))
+    try:
+        names = [spec.name for spec in ALL_TOPICS]
+        described = await admin.describe_topics(names)
+        found = {each["topic"]: len(each["partitions"]) for each in described if each["partitions"]}
+        partitions = _agreed(found, settings.partitions, _KAFKA_PARTITIONS)
+        missing = [
+            NewTopic(
+                spec.name, partitions, settings.replication, topic_configs={"cleanup.policy": spec.cleanup}
+            )
+            for spec in ALL_TOPICS
+            if spec.name not in found
+        ]
+        if missing:
+            response = await admin.create_topics(missing)
+            _check_created(response.topic_errors)
+        return partitions
+    finally:
+        await admin.close()
+
+
+async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
+    """Connect to Kafka, trying again with growing pauses. Raises BrokerUnreachable after the patience set."""
+    deadline, wait_s = time.monotonic() + settings.kafka_patience_seconds, _FIRST_WAIT_S
+    servers = bootstrap_servers(settings)
+    while True:
+        try:
+            return await connect()
+        except (KafkaError, OSError) as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise BrokerUnreachable(servers, settings.kafka_patience_seconds, str(error)) from None
+            log.warning(
+                "no Kafka broker answers yet", servers=servers, next_try_s=round(min(wait_s, left_s), 1)
+            )
+            await asyncio.sleep(min(wait_s, left_s))
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+async def _connected_admin(settings: Settings) -> Any:
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+    except BaseException:
+        await admin.close()
+        raise
+    return admin
+
+
+def _agreed(found: Mapping[str, int], wanted: int | None, default: int) -> int:
+    """The one count that all co-partitioned topics have, or are to have."""
+    counts = {topic: count for topic, count in found.items() if topic in _CO_PARTITIONED}
+    if len(set(counts.values())) > 1:
+        raise PartitionsDiffer(counts)
+    if not counts:
+        return default if wanted is None else wanted
+    count = next(iter(counts.values()))
+    if wanted not in (None, count):
+        raise PartitionsChanged(count, wanted or 0)
+    return count
+
+
+def _check_created(errors: list[tuple[Any, ...]]) -> None:
+    """Somebody else may have created a topic meanwhile; anything else is an error."""
+    for topic, code, *rest in errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise TopicsUnusable(f"cannot create topic {topic}: {error.__name__} {rest}")

@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import rocksdict
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it has no types
 
@@ -25,7 +24,7 @@ from schemas.settings import Settings
 from schemas.topics import CHANGELOG
 from stream.connection import client_options
 from stream.embedded.lock import StateLock
-from stream.rocks import open_table, stored_offset, write_rows
+from stream.rocks import Table, open_table, stored_offset, write_rows
 from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)
@@ -61,7 +60,7 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._tables: dict[int, rocksdict.Rdict] = {}
+        self._tables: dict[int, Table] = {}
 
     async def follow(self) -> None:
         """Follow until cancelled. Raises what aiokafka and RocksDB raise."""

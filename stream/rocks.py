@@ -11,6 +11,9 @@ from typing import Final
 import rocksdict
 from faust.stores.rocksdb import Store
 
+Table = rocksdict.Rdict
+"""The rows of one partition."""
+
 OFFSET_KEY: Final[bytes] = Store.offset_key
 """Where Faust keeps the offset of the last changelog record that the rows reflect."""
 
@@ -21,7 +24,7 @@ _LOG_BYTES: Final = 1 << 20
 _BLOOM_BITS: Final = 10
 
 
-def open_table(path: Path) -> rocksdict.Rdict:
+def open_table(path: Path) -> Table:
     """Open, or make, the RocksDB of one partition. Raises what RocksDB raises (another process has it, say)."""
     blocks = rocksdict.BlockBasedOptions()
     blocks.set_bloom_filter(_BLOOM_BITS, block_based=False)
@@ -35,16 +38,16 @@ def open_table(path: Path) -> rocksdict.Rdict:
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_LOG_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return rocksdict.Rdict(str(path), options=options)
+    return Table(str(path), options=options)
 
 
-def stored_offset(table: rocksdict.Rdict) -> int | None:
+def stored_offset(table: Table) -> int | None:
     """The offset of the last changelog record in `table`, None where it has none."""
     offset = table.get(OFFSET_KEY)
     return None if offset is None else int(offset)
 
 
-def write_rows(table: rocksdict.Rdict, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+def write_rows(table: Table, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
     """Write rows (None deletes) and the changelog offset that they reach, as one WriteBatch."""
     batch = rocksdict.WriteBatch(raw_mode=True)
     for key, value in rows:

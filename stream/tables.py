@@ -13,14 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import faust
-import rocksdict
 from faust.stores.rocksdb import Store as RocksDBStore
 from faust.tables.manager import TableManager
 from faust.types import TP
 
 from schemas.topics import TABLE
 from stream.drain import RawSchema
-from stream.rocks import open_table, write_rows
+from stream.rocks import Table, open_table, write_rows
 
 Changes = Mapping[bytes, bytes | None]
 """New values by key; None deletes. Written in the order of the mapping."""
@@ -44,12 +43,12 @@ class _Store(RocksDBStore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": {}, "driver": "rocksdict"})
 
-    def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+    def _open_for_partition(self, partition: int) -> Table:
         return open_table(self.partition_path(partition))
 
-    def partition(self, partition: int) -> rocksdict.Rdict:
+    def partition(self, partition: int) -> Table:
         """The RocksDB of one partition, opened if need be."""
-        return cast(rocksdict.Rdict, self._db_for_partition(partition))
+        return cast(Table, self._db_for_partition(partition))
 
 
 class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are bytes, and not through a dict
@@ -98,7 +97,7 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
             for tp in sorted(active_tps):
                 await self.recovered(tp.partition)
 
-    def _rows(self, partition: int) -> rocksdict.Rdict:
+    def _rows(self, partition: int) -> Table:
         return cast(_Store, self.data).partition(partition)
 
 

@@ -71,9 +71,7 @@ def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_r
 
 @settings(max_examples=100, deadline=None)
 @given(cases(), zones(), weeks())
-def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(
-    case: Case, zone: str, week: Week
-) -> None:
+def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: Week) -> None:
     changed = Shelf(zone, week).add(case.polls).reschedule(case.zone, case.week)
     assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
 

@@ -7,16 +7,20 @@ HTTP. query_api.health says what a probe must answer; the API never sees which b
 import asyncio
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it has no types
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
 from query_api.health import BrokerProbe
-
 from schemas.settings import Settings
-from schemas.topics import SOURCES
+from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
+from stream.connection import client_options
 from stream.embedded.lock import held
 from stream.embedded.log import EmbeddedLog
 
+_PROBE_TIMEOUT_MS: Final = 4_000
 _SOURCES: Final = frozenset(spec.name for spec in SOURCES)
 
 
@@ -71,6 +75,52 @@ class ReplayTarget:
         return "pending" if listed is None else {(topic, p): offset for topic, p, offset in listed}
 
 
+class KafkaProbe(BrokerProbe):
+    """Asks Kafka: ends of the logs, and whether the group of the workers has members."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._target = ReplayTarget(settings.state)
+        self._connecting = asyncio.Lock()
+        self._consumer: Any = None
+        self._admin: Any = None
+
+    async def end_offsets(self) -> Positions:
+        await self._connect()
+        described = await self._admin.describe_topics(sorted(_SOURCES))
+        partitions = [
+            TopicPartition(topic["topic"], each["partition"])
+            for topic in described
+            for each in topic["partitions"]
+        ]
+        ends = await self._consumer.end_offsets(partitions)
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+    async def worker_alive(self) -> bool:
+        await self._connect()
+        (response,) = await self._admin.describe_consumer_groups([APP_ID])
+        return any(group["members"] for group in response.to_object()["groups"])
+
+    def replay_target(self) -> Positions | Literal["pending"] | None:
+        return self._target.read()
+
+    async def _connect(self) -> None:
+        """Connect once; the clients find lost brokers again by themselves."""
+        async with self._connecting:
+            if self._admin is not None:
+                return
+            options = {**client_options(self._settings), "request_timeout_ms": _PROBE_TIMEOUT_MS}
+            consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**options)
+            try:
+                await consumer.start()
+                await admin.start()
+            except BaseException:
+                await consumer.stop()
+                await admin.close()
+                raise
+            self._consumer, self._admin = consumer, admin
+
+
 def open_probe(settings: Settings) -> BrokerProbe:
     """The probe of the configured broker."""
-    return EmbeddedProbe(settings)
+    return EmbeddedProbe(settings) if settings.is_embedded else KafkaProbe(settings)

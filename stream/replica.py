@@ -44,8 +44,8 @@ async def _serve(settings: Settings) -> None:
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-    await declare_topics(settings)
-    following = asyncio.create_task(Replica(settings).follow())
+    partitions = await declare_topics(settings)
+    following = asyncio.create_task(Replica(settings, partitions).follow())
     stopping = asyncio.create_task(told_to_stop.wait())
     await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if following.done():
@@ -56,10 +56,11 @@ async def _serve(settings: Settings) -> None:
 
 
 class Replica:
-    """Follows the changelog into the tables of a state folder."""
+    """Follows the `partitions` of the changelog into the tables of a state folder."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partitions: int) -> None:
         self._settings = settings
+        self._partitions = partitions
         self._tables: dict[int, Table] = {}
 
     async def follow(self) -> None:
@@ -85,8 +86,7 @@ class Replica:
 
     async def _begin(self, consumer: Any) -> None:
         """Open every table and seek to what it lacks."""
-        partitions = consumer.partitions_for_topic(CHANGELOG) or ()
-        assigned = [TopicPartition(CHANGELOG, partition) for partition in sorted(partitions)]
+        assigned = [TopicPartition(CHANGELOG, partition) for partition in range(self._partitions)]
         consumer.assign(assigned)
         ends: Mapping[Any, int] = await consumer.end_offsets(assigned)
         for tp in assigned:

@@ -73,7 +73,7 @@ def test_after_room_was_made_the_same_state_gives_the_exact_report(tmp_path: Pat
     data, disk = sample_data(tmp_path / "data", stores=300), tmp_path / "disk"
     report = f"$STOREPULSE report --data '{data}' --out '{tmp_path}/r.csv' --state '{disk}/state'"
     script = (
-        f"head -c 22000000 /dev/zero > '{disk}/ballast'; {report}; echo first $?; "
+        f"head -c 24000000 /dev/zero > '{disk}/ballast'; {report}; echo first $?; "
         f"rm '{disk}/ballast'; {report}; echo second $?"
     )
     ran = on_small_disk(disk, 24, script)

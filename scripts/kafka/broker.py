@@ -28,7 +28,7 @@ from scripts.kafka.configuration import (
     scram_credentials,
     server_properties,
 )
-from scripts.kafka.errors import AlreadyRunning, BrokerEnded, NotReady
+from scripts.kafka.errors import AlreadyRunning, BrokerEnded, NotReady, PortTaken
 from scripts.kafka.libs import fetch
 from scripts.kafka.probe import listens, serves
 from scripts.kafka.tls import Certificates
@@ -90,13 +90,14 @@ class KafkaBroker:
 
     @property
     def log(self) -> Path:
-        """What Kafka logs."""
+        """What Kafka logs; beside it, with `.1` behind its name, what it logged when it ran before."""
         return self.folder / "server.log"
 
     def start(self, *, seconds: float = _START_SECONDS, outlives_us: bool = False) -> None:
         """Start it, on the data it had, and wait until it answers.
 
-        Raises ToolMissing, ToolTooOld, CommandFailed, AlreadyRunning, BrokerEnded, NotReady; none runs then.
+        Raises ToolMissing, ToolTooOld, CommandFailed, AlreadyRunning, PortTaken, BrokerEnded, NotReady; then
+        this one does not run.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         java = [JAVA.find(), *self._java_options, "-Xshare:auto", "-cp", f"{fetch()}/*"]
@@ -104,6 +105,7 @@ class KafkaBroker:
             self._take(pid_file.fileno())
             pid_file.truncate(0)
             self._forget()
+            self._check_ports()
             self._prepare(java)
             self._process = self._spawn(java, pid_file.fileno())
             pid_file.write(f"{self._process.pid}\n".encode())
@@ -120,17 +122,23 @@ class KafkaBroker:
         self._end(signal.SIGTERM)
         if not _within(seconds, lambda: self.pid is None):
             self._end(signal.SIGKILL)
-        self._wait_until_gone()
+        self.wait_until_gone()
 
     def kill(self) -> None:
         """kill -9. Does nothing where none runs."""
         self._end(signal.SIGKILL)
-        self._wait_until_gone()
+        self.wait_until_gone()
 
     def wait(self) -> None:
         """Wait until the broker that this object started ends by itself. Raises BrokerEnded then."""
         if self._process is not None:
             raise BrokerEnded(self._process.wait(), self._tail())
+
+    def wait_until_gone(self) -> None:
+        """Wait until no broker runs on the folder, whoever ended it. Raises TimeoutError after ten seconds."""
+        if not _within(_KILL_SECONDS, lambda: self.pid is None):
+            raise TimeoutError(f"process {self.pid} still runs after {_KILL_SECONDS:g} s")
+        self._forget()
 
     @property
     def _pid_file(self) -> Path:
@@ -152,6 +160,11 @@ class KafkaBroker:
         if not _within(1, lambda: _locked(descriptor)):
             raise AlreadyRunning(self.folder, self._noted_pid())
 
+    def _check_ports(self) -> None:
+        for port in self.ports:
+            if not _is_free(port):
+                raise PortTaken(port)
+
     def _prepare(self, java: Sequence[str]) -> None:
         """Write what it is told, and format its storage the first time."""
         if self.security.endswith("ssl"):
@@ -168,6 +181,8 @@ class KafkaBroker:
         self._server_properties.touch(mode=0o600)
         self._server_properties.write_text(text)
         self._log_properties.write_text(logging_properties(self.log))
+        if self.log.exists():
+            self.log.replace(f"{self.log}.1")
         if (data / "meta.properties").exists():
             return
         cluster = ("--cluster-id", "storepulse-local-kafka", "--standalone", "--ignore-formatted")
@@ -207,11 +222,6 @@ class KafkaBroker:
         pid = self.pid
         if pid is not None:
             os.kill(pid, number)
-
-    def _wait_until_gone(self) -> None:
-        if not _within(_KILL_SECONDS, lambda: self.pid is None):
-            raise TimeoutError(f"process {self.pid} outlived kill -9 by {_KILL_SECONDS:g} s")
-        self._forget()
 
     def _forget(self) -> None:
         """Let go of a process that has ended, and of its watcher."""

@@ -38,6 +38,9 @@ _SETTINGS: Final = {
     "inter.broker.listener.name": "INTERNAL",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
+    # After kill -9 a broker may come back once its last session has timed out; the default is 9 s.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
     # One broker is all replicas there can be, and one partition of its own topics does.
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "1",

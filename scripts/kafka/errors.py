@@ -5,6 +5,7 @@ LocalKafkaError
 ├── ToolTooOld      it is, in a version that cannot do it
 ├── CommandFailed   it was run and failed
 ├── AlreadyRunning  the folder has a running broker
+├── PortTaken       somebody listens where it would
 ├── BrokerEnded     the broker ended by itself
 └── NotReady        it did not answer in time
 """
@@ -49,6 +50,14 @@ class AlreadyRunning(LocalKafkaError):
         super().__init__(f"{folder} has a running broker (process {pid}): stop it, or choose another folder")
         self.folder = folder
         self.pid = pid
+
+
+class PortTaken(LocalKafkaError):
+    """Somebody else listens on `port`."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is taken: stop what listens there, or choose another port")
+        self.port = port
 
 
 class BrokerEnded(LocalKafkaError):

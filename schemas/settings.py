@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     ] = "INFO"
 
+    malformed_changelog: Annotated[
+        Literal["stop", "skip"],
+        Field(description="What a worker does with a changelog record that is no row"),
+    ] = "stop"
     standby_replicas: Annotated[
         int, Field(ge=0, description="Workers that keep a copy of each partition, ready to take over")
     ] = 0

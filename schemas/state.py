@@ -42,6 +42,7 @@ PAGE_VERSION: Final = 1
 HEAD_PREFIX: Final = b"S"
 HEAD_END: Final = b"T"
 PAGE_PREFIX: Final = b"P"
+_META_PREFIX: Final = b"M"
 META_ZONE_DATABASE: Final = b"Mzone-database"
 _META_APPLIED: Final = b"Mapplied\0"
 
@@ -67,6 +68,15 @@ class NewerState(Exception):
         )
         self.found = found
         self.known = known
+
+
+class MalformedRow(ValueError):
+    """A row that no version of storepulse wrote. Carries its key and what is wrong with it."""
+
+    def __init__(self, key: bytes | None, fault: str) -> None:
+        super().__init__(f"row {key!r}: {fault}")
+        self.key = key
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,6 +264,33 @@ def decode_schedule(packed: bytes) -> tuple[str | None, Week]:
     rows_at = 2 + int.from_bytes(packed[:2], "little")
     rows = packed[rows_at : len(packed) - (len(packed) - rows_at) % _ROW_BYTES]
     return packed[2:rows_at].decode() or None, decode_week(rows)
+
+
+def check_row(key: bytes | None, value: bytes | None) -> None:
+    """Raise MalformedRow or NewerState for a row that cannot be one of ours; cheap, so not every flaw is seen."""
+    kind = (key or b"")[:1]
+    if key is None or kind not in (HEAD_PREFIX, PAGE_PREFIX, _META_PREFIX):
+        raise MalformedRow(key, "no such key")
+    if value is None or kind == _META_PREFIX:
+        return
+    if not value:
+        raise MalformedRow(key, "empty value")
+    _refuse_newer(
+        *(("head", value[0], HEAD_VERSION) if kind == HEAD_PREFIX else ("page", value[0], PAGE_VERSION))
+    )
+    if kind == PAGE_PREFIX and len(value) % _POLL_BYTES != 1:
+        raise MalformedRow(key, f"a page of {len(value)} bytes")
+    if kind == HEAD_PREFIX and len(value) != _head_size(value):
+        raise MalformedRow(key, f"a head of {len(value)} bytes")
+
+
+def _head_size(value: bytes) -> int:
+    """The size that a head's header asks for; -1 where there is no whole header."""
+    if len(value) < _HEADER.size:
+        return -1
+    _, _, zone_length, marks, _, _, days, rows = _HEADER.unpack_from(value)
+    size = _HEADER.size + 16 * marks + 12 * days + zone_length + rows * _ROW_BYTES
+    return int(size + -size % 8)
 
 
 def _refuse_newer(what: str, found: int, known: int) -> None:

@@ -30,7 +30,7 @@ from scripts.processes import ChildEnded, follow_parent
 from scripts.progress import Progress
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
-from stream.topics import TopicsUnusable
+from stream.errors import LostPartition, MalformedChangelog, TopicsUnusable
 
 EXIT_STRICT: Final = 1
 EXIT_USAGE: Final = 2
@@ -46,6 +46,8 @@ _EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (CsvInputError, EXIT_INPUT),
     (LogError, EXIT_UNUSABLE),
     (TopicsUnusable, EXIT_UNUSABLE),
+    (MalformedChangelog, EXIT_UNUSABLE),
+    (LostPartition, EXIT_ENDED),
     (LockHeld, EXIT_UNUSABLE),
     (LockNotWritable, EXIT_UNUSABLE),
     (NewerState, EXIT_UNUSABLE),

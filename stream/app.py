@@ -11,7 +11,7 @@ import faust
 import structlog
 
 from schemas.settings import Settings
-from schemas.topics import APP_ID, SOURCES
+from schemas.topics import APP_ID, CHANGELOG_TOPIC, SOURCES
 from schemas.values import DAY_US
 from stream.agents import add_agents
 from stream.connection import faust_broker, faust_credentials
@@ -52,9 +52,10 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         TableManager=PromptTableManager,
     )
     transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks both
-    transport.batched_topics = frozenset(spec.name for spec in SOURCES)
+    transport.batched_topics = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
     transport.retention_ms = int(settings.log_retention_days * DAY_US / 1000)
     table = store_table(app, partitions)
+    table.skips_malformed = settings.malformed_changelog == "skip"
     ledgers = Ledgers(table, settings.retention_days, settings.flush_seconds)
     add_agents(app, ledgers, partitions)
 

@@ -5,7 +5,7 @@ sent as whole record batches. Found under the entry point `faust.transports: kaf
 Must not know: topics by name, or what records mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, cast
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
@@ -28,9 +28,21 @@ class Consumer(DrainingConsumer, driver.Consumer):
             message.value = cast(Any, [_record(each) for each in message.value])
         return message
 
+    async def still_owns(self, partition: TP) -> bool:
+        """Ask the group's coordinator, with a commit of what is committed already."""
+        if partition not in self.assignment():
+            return False
+        committed = {
+            tp: offset for tp, offset in self._committed_offset.items() if offset and tp in self.assignment()
+        }
+        return await self._commit(committed) if committed else True
+
 
 class Producer(driver.Producer):
     """The driver's producer, which can also append many records at once."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"enable_idempotence": True}
 
     async def append_many(self, records: Iterable[Row]) -> dict[TP, int]:
         """Append (topic, partition, key, value) in order; the last offset of each partition, once all are there.

@@ -1,28 +1,44 @@
 """The one table, `stores`: a Faust table over RocksDB whose rows are written in batches.
 
-Owns: where a partition's rows are, in which order changelog and RocksDB are written, and
-what happens when a partition has been recovered. Must not know: what the rows mean (schemas.state).
+Owns: in which order changelog and RocksDB are written, how rows come back from the changelog, and what is done
+when somebody else wrote to it. Must not know: what the rows mean (schemas.state), how RocksDB is opened
+(stream.rocks).
 
 A batch goes to the changelog first, and when that is confirmed to RocksDB as one WriteBatch with the
 changelog offset in it. So a row in RocksDB is always in the changelog, and after a crash Faust's own
 recovery reads on from the stored offset. Faust's dict interface (`table[key] = value`) is not used: it
 wants a current stream event, and costs a changelog send and two puts a row.
+
+Only the owner of a partition writes its changelog, so its records follow each other without a hole. A hole
+means that a worker which lost the partition while it was stopped or cut off, and did not know, wrote stale
+rows when it woke up. The owner then writes all rows of the partition again, which makes its own the last ones.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from itertools import islice
+from typing import Any, Final, Protocol, cast
 
 import faust
+import structlog
 from faust.stores.rocksdb import Store as RocksDBStore
 from faust.tables.manager import TableManager
-from faust.types import TP
+from faust.types import TP, EventT
 
+from schemas.state import MalformedRow, NewerState, check_row
 from schemas.topics import TABLE
 from stream.drain import RawSchema
-from stream.rocks import Table, open_table, write_rows
+from stream.errors import LostPartition, MalformedChangelog
+from stream.rocks import OFFSET_KEY, Table, open_table, stored_offset, write_rows
+
+log = structlog.get_logger(__name__)
 
 Changes = Mapping[bytes, bytes | None]
 """New values by key; None deletes. Written in the order of the mapping."""
+
+_REWRITTEN_AT_ONCE: Final = 2_000
+_EVENTS_BUFFERED: Final = 2
+"""Changelog events (each a fetch) that recovery applies together. With 1, Faust would go on reading for ever."""
 
 
 class BatchProducer(Protocol):
@@ -32,6 +48,13 @@ class BatchProducer(Protocol):
         self, records: Iterable[tuple[str, int, bytes | None, bytes | None]]
     ) -> Awaitable[dict[TP, int]]:
         """Append (topic, partition, key, value) in order; the last offsets, when the broker has them all."""
+
+
+class OwnershipCheck(Protocol):
+    """What the table asks of the transport's consumer, besides Faust's interface."""
+
+    def still_owns(self, partition: TP) -> Awaitable[bool]:
+        """Whether the broker still takes us for the owner."""
 
 
 class _Store(RocksDBStore):
@@ -56,6 +79,11 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
 
     recovered: Callable[[int], Awaitable[None]] | None = None
     """Awaited with each active partition when its rows are complete, before events flow."""
+
+    skips_malformed = False
+    """Whether a changelog record that is no row is left out, instead of stopping the worker."""
+
+    _malformed: MalformedChangelog | NewerState | None = None
 
     def _new_store(self) -> _Store:
         return _Store(
@@ -84,11 +112,65 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
             yield cast(bytes, key)
 
     async def write(self, partition: int, changes: Changes) -> None:
-        """Write a batch of rows: changelog, then RocksDB, atomically there. Raises what the broker raises."""
+        """Write a batch of rows: changelog, then RocksDB, atomically there.
+
+        Raises LostPartition, and what the broker raises.
+        """
+        before = stored_offset(self._rows(partition))
+        last = await self._append(partition, changes)
+        write_rows(self._rows(partition), changes.items(), last)
+        if last != (-1 if before is None else before) + len(changes):
+            await self._write_again(partition)
+
+    async def _append(self, partition: int, changes: Changes) -> int:
         producer = cast(BatchProducer, self.app.producer)
         changelog = TP(self.changelog_topic_name, partition)
-        offsets = await producer.append_many((*changelog, key, value) for key, value in changes.items())
-        write_rows(self._rows(partition), changes.items(), offsets[changelog])
+        return (await producer.append_many((*changelog, key, value) for key, value in changes.items()))[
+            changelog
+        ]
+
+    async def _write_again(self, partition: int) -> None:
+        """Make our rows the last ones in the changelog."""
+        consumer = cast(OwnershipCheck, self.app.consumer)
+        if not await consumer.still_owns(TP(self.changelog_topic_name, partition)):
+            raise LostPartition(partition)
+        log.warning("somebody else wrote to our changelog; writing all rows again", partition=partition)
+        table = self._rows(partition)
+        rows = ((cast(bytes, key), value) for key, value in table.items() if key != OFFSET_KEY)
+        while part := dict(islice(rows, _REWRITTEN_AT_ONCE)):
+            write_rows(table, (), await self._append(partition, part))
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
+        """Faust calls this in recovery and as a standby; each event is a fetch of one partition."""
+        for event in batch:
+            message = event.message
+            records: Any = message.value if isinstance(message.value, list) else [message]
+            rows = [
+                (record.key, record.value) for record in records if self._is_row(message.partition, record)
+            ]
+            write_rows(self._rows(message.partition), rows, message.offset)
+
+    def _is_row(self, partition: int, record: Any) -> bool:
+        """Whether a changelog record is one of our rows. Where it must stop the worker, raises."""
+        if self._malformed is not None:
+            raise self._malformed
+        try:
+            check_row(record.key, record.value)
+        except MalformedRow as error:
+            found = MalformedChangelog(self.changelog_topic_name, partition, record.offset, error)
+            if self.skips_malformed:
+                log.error("left out", fault=str(found))
+                return False
+            self._stop_because(found)
+        except NewerState as error:
+            self._stop_because(error)
+        return True
+
+    def _stop_because(self, error: MalformedChangelog | NewerState) -> None:
+        """Faust's recovery logs what is raised and waits on, so the worker is told itself."""
+        self._malformed = error
+        self._stopping = asyncio.ensure_future(self.app.crash(error))
+        raise error
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Faust calls this when the changelog has been read."""
@@ -112,5 +194,12 @@ class PromptTableManager(TableManager):
 
 def store_table(app: faust.App, partitions: int) -> StoreTable:
     """Declare the table on `app`."""
-    table = StoreTable(app, name=TABLE, partitions=partitions, schema=RawSchema())
+    table = StoreTable(
+        app,
+        name=TABLE,
+        partitions=partitions,
+        schema=RawSchema(),
+        recovery_buffer_size=_EVENTS_BUFFERED,
+        standby_buffer_size=1,
+    )
     return cast(StoreTable, app.tables.add(table))

@@ -2,11 +2,6 @@
 
 Owns: which topics must exist with how many partitions, and refusing what cannot work. Must not know: what is
 sent on them.
-
-    TopicsUnusable
-    ├── BrokerUnreachable      no answer from Kafka within the patience configured
-    ├── PartitionsDiffer       co-partitioned topics have different counts
-    └── PartitionsChanged      the topics have another count than STOREPULSE_PARTITIONS asks for
 """
 
 import asyncio
@@ -22,6 +17,7 @@ from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
 from stream.connection import bootstrap_servers, client_options
 from stream.embedded.log import EmbeddedLog
+from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer, TopicsUnusable
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -31,47 +27,6 @@ _EMBEDDED_PARTITIONS: Final = 1
 _KAFKA_PARTITIONS: Final = 12
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 8.0
-
-
-class TopicsUnusable(Exception):
-    """The broker, or the topics on it, cannot be used."""
-
-
-class BrokerUnreachable(TopicsUnusable):
-    """None of `servers` answered within `patience_s` seconds; `cause` is the client's text."""
-
-    def __init__(self, servers: list[str], patience_s: float, cause: str) -> None:
-        super().__init__(
-            f"no Kafka broker answers at {', '.join(servers)} (tried for {patience_s:g} s; {cause}): start it, or "
-            "check --broker and the STOREPULSE_KAFKA_* settings"
-        )
-        self.servers = servers
-        self.patience_s = patience_s
-
-
-class PartitionsDiffer(TopicsUnusable):
-    """Topics that must be co-partitioned have the partition `counts`."""
-
-    def __init__(self, counts: Mapping[str, int]) -> None:
-        listed = ", ".join(f"{topic} {count}" for topic, count in sorted(counts.items()))
-        super().__init__(
-            f"these topics need one and the same number of partitions, but have: {listed}. A store's records "
-            "would meet in no one place. Delete the topics that were changed, or all of them, and replay"
-        )
-        self.counts = dict(counts)
-
-
-class PartitionsChanged(TopicsUnusable):
-    """The topics have `found` partitions, the setting asks for `wanted`."""
-
-    def __init__(self, found: int, wanted: int) -> None:
-        super().__init__(
-            f"the topics have {found} partitions, STOREPULSE_PARTITIONS asks for {wanted}: keys would move between "
-            f"partitions. Leave the setting at {found}, or start a new state folder (embedded) or new topics "
-            "(Kafka) and replay"
-        )
-        self.found = found
-        self.wanted = wanted
 
 
 async def declare_topics(settings: Settings) -> int:

@@ -101,6 +101,10 @@ class Consumer(DrainingConsumer):
         """Look for new records now. To be called in the event loop."""
         self._changed.set()
 
+    async def still_owns(self, partition: TP) -> bool:
+        """Always: a lock keeps other workers away."""
+        return partition in self._assigned
+
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Read `topics`, declaring unknown ones as a broker that creates topics by itself would."""
         wanted = set(topics)

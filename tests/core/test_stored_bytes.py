@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from schemas.state import (
+    MalformedRow,
     NewerState,
+    check_row,
     decode_head,
     decode_heads,
     decode_pages,
@@ -78,3 +80,24 @@ def test_bytes_of_a_newer_version_are_refused_with_what_to_do(value: bytes) -> N
     for decode in (decode_head, lambda newer: decode_heads([newer]), lambda newer: decode_pages({0: newer})):
         with pytest.raises(NewerState, match="newer version"):
             decode(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, b"x"),
+        (b"Xs1", b"x"),
+        (b"Ss1", b""),
+        (b"Ss1", HEAD_V1[:20]),
+        (b"Ss1", HEAD_V1[:-8]),
+        (b"Ps1\0\0\0\0\1", PAGE_V1[:-1]),
+    ],
+)
+def test_a_row_that_nobody_of_us_wrote_is_recognized(key: bytes | None, value: bytes) -> None:
+    with pytest.raises(MalformedRow):
+        check_row(key, value)
+
+
+def test_our_own_rows_and_deletions_are_let_through() -> None:
+    for key, value in ((b"Ss1", HEAD_V1), (b"Ps1\0\0\0\0\1", PAGE_V1), (b"Mx", b"1"), (b"Ss1", None)):
+        check_row(key, value)

@@ -1,0 +1,83 @@
+"""What can end a worker, or keep it from starting, and what to do about it.
+
+    StreamError
+    ├── TopicsUnusable            the broker, or the topics on it, cannot be used
+    │   ├── BrokerUnreachable     no answer from Kafka within the patience configured
+    │   ├── PartitionsDiffer      co-partitioned topics have different counts
+    │   └── PartitionsChanged     the topics have another count than STOREPULSE_PARTITIONS asks for
+    ├── MalformedChangelog        a changelog record is no row of ours
+    └── LostPartition             another worker took a partition over while this one was cut off
+
+Beside it stand stream.embedded.errors (the log) and schemas.state.NewerState. Must not know: who raises them.
+"""
+
+from collections.abc import Mapping
+
+
+class StreamError(Exception):
+    """Something outside of this worker must be seen to."""
+
+
+class TopicsUnusable(StreamError):
+    """The broker, or the topics on it, cannot be used."""
+
+
+class BrokerUnreachable(TopicsUnusable):
+    """None of `servers` answered within `patience_s` seconds; `cause` is the client's text."""
+
+    def __init__(self, servers: list[str], patience_s: float, cause: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {', '.join(servers)} (tried for {patience_s:g} s; {cause}): start it, or "
+            "check --broker and the STOREPULSE_KAFKA_* settings"
+        )
+        self.servers = servers
+        self.patience_s = patience_s
+
+
+class PartitionsDiffer(TopicsUnusable):
+    """Topics that must be co-partitioned have the partition `counts`."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        listed = ", ".join(f"{topic} {count}" for topic, count in sorted(counts.items()))
+        super().__init__(
+            f"these topics need one and the same number of partitions, but have: {listed}. A store's records "
+            "would meet in no one place. Delete the topics that were changed, or all of them, and replay"
+        )
+        self.counts = dict(counts)
+
+
+class PartitionsChanged(TopicsUnusable):
+    """The topics have `found` partitions, the setting asks for `wanted`."""
+
+    def __init__(self, found: int, wanted: int) -> None:
+        super().__init__(
+            f"the topics have {found} partitions, STOREPULSE_PARTITIONS asks for {wanted}: keys would move between "
+            f"partitions. Leave the setting at {found}, or start a new state folder (embedded) or new topics "
+            "(Kafka) and replay"
+        )
+        self.found = found
+        self.wanted = wanted
+
+
+class MalformedChangelog(StreamError):
+    """The record at `offset` of a partition of the changelog is no row of ours."""
+
+    def __init__(self, topic: str, partition: int, offset: int, cause: Exception) -> None:
+        super().__init__(
+            f"changelog {topic}, partition {partition}, offset {offset}: {cause}. Find out who wrote it. With "
+            "STOREPULSE_MALFORMED_CHANGELOG=skip such records are left out"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class LostPartition(StreamError):
+    """Another worker owns `partition` now, and has written to its changelog."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(
+            f"partition {partition} was taken over by another worker while this one was stopped or cut off; "
+            "nothing is lost: start this worker again"
+        )
+        self.partition = partition

@@ -189,7 +189,7 @@ def encode_pages(pages: Mapping[int, Int64s]) -> dict[int, bytes]:
     """The bytes of some pages by UTC day; codes ascending, all of their day."""
     if not pages:
         return {}
-    sizes = [len(codes) for codes in pages.values()]
+    sizes = list(map(len, pages.values()))
     bases = np.repeat(np.array(list(pages), np.int64) * (2 * DAY_US), sizes)
     relative = np.concatenate([*pages.values()]) - bases
     packed = relative.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :_POLL_BYTES].tobytes()

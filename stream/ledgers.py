@@ -46,7 +46,7 @@ from stream.tables import StoreTable
 log = structlog.get_logger(__name__)
 
 _SLICE: Final = 256
-"""Stores settled between two looks at the event loop."""
+"""Stores settled between two looks at the event loop; while one slice is being written, the next is settled."""
 _BACKLOG_SECONDS: Final = 2.0
 """How long a flush waits, at most, while more news is in the log."""
 _MOST_PENDING_POLLS: Final = 250_000
@@ -174,14 +174,17 @@ class Ledgers:
 
     async def _flush(self, partition: int, pending: _Pending) -> None:
         await asyncio.gather(*pending.sent)
-        stores = iter(pending.news.items())
+        stores, writing = iter(pending.news.items()), None
         while part := list(islice(stores, _SLICE)):
             changes: dict[bytes, bytes | None] = {}
             for store_id, news in part:
                 self._settle(partition, store_id, news, changes)
-            if changes:
-                await self._table.write(partition, changes)
+            if writing is not None:
+                await writing
+            writing = asyncio.create_task(self._table.write(partition, changes)) if changes else None
             await asyncio.sleep(0)
+        if writing is not None:
+            await writing
         await self._table.write(partition, self._positions(partition, pending.applied))
         for acknowledge in pending.acknowledge:
             acknowledge()
@@ -247,6 +250,8 @@ class Ledgers:
         )
 
     def _load_pages(self, partition: int, store_id: StoreId, days: list[int]) -> Int64s:
+        if not days:
+            return NO_INTS
         values = self._table.get_many(partition, [page_key(store_id, day) for day in days])
         return decode_pages({day: page for day, page in zip(days, values, strict=True) if page is not None})
 

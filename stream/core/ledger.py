@@ -22,7 +22,7 @@ up_us is stored as ~up_us. The day's page has the rest. This bounds a head whate
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -76,19 +76,22 @@ def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Se
     newest_dropped = load(dropped[-1:])[-1:] if dropped else NO_INTS
     carry = _latest([*old[-1:].tolist(), *newest_dropped.tolist(), head.carry])
 
-    fresh_days = np.unique(fresh // _DAY_CODES).tolist()
+    fresh_starts = _day_starts(fresh)
+    fresh_days = (fresh[fresh_starts] // _DAY_CODES).tolist()
     from_start = bool(dropped) or carry != head.carry or not fresh_days
     first_day = floor_day if from_start else fresh_days[0]
     kept = load(sorted({*fresh_days, *(day for day in days if day >= first_day)}))
     merged = canonical(np.concatenate((kept, fresh))) if len(kept) else fresh
-    before, after = _by_day(kept), _by_day(merged)
+    starts = _day_starts(merged) if len(kept) else fresh_starts
+    after = _by_day(merged, starts)
+    before = _by_day(kept, _day_starts(kept)) if len(kept) else {}
     changed = {
         day: after[day]
         for day in fresh_days
         if day not in before or after[day].tobytes() != before[day].tobytes()
     }
-    head = replace(head, carry=carry, days=head.days[len(dropped) :])
-    return Settled(_derive(head, first_day, merged), changed, dropped)
+    head = _derive(head, head.days[len(dropped) :], carry, first_day, _Part(merged, starts))
+    return Settled(head, changed, dropped)
 
 
 def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPages) -> Head:
@@ -96,8 +99,11 @@ def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPages)
 
     Also rebuilds a head that was made with another zone database.
     """
-    head = replace(head, zone=zone, week=week)
-    return _derive(head, 0, load(head.days[:, 0].tolist()))
+    head = Head(zone, week, head.latest, head.carry, head.days, head.mark_codes, head.mark_ups)
+    if not len(head.days):
+        return head
+    codes = load(head.days[:, 0].tolist())
+    return _derive(head, head.days, head.carry, 0, _Part(codes, _day_starts(codes)))
 
 
 def forget_polls(head: Head) -> Head:
@@ -133,14 +139,27 @@ def day_changes(codes: Int64s, was_active: bool) -> Int64s:
     return changes
 
 
-def _derive(head: Head, first_day: int, codes: Int64s) -> Head:
-    """Derive days, marks and `latest` from `first_day` on; `codes` are all polls from there on, ascending."""
-    prefix = int(np.searchsorted(head.mark_codes, first_day * _DAY_CODES))
-    codes_before, ups_before = head.mark_codes[:prefix], head.mark_ups[:prefix]
-    days_before = head.days[: np.searchsorted(head.days[:, 0], first_day)]
-    if not len(days_before):
-        is_down = head.carry != NO_POLL and not head.carry & 1
-        codes_before = np.array([head.carry], np.int64) if is_down else NO_INTS
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Ascending codes, and where each UTC day begins in them."""
+
+    codes: Int64s
+    starts: Int64s
+
+
+def _derive(head: Head, days: Int64s, carry: int, first_day: int, part: _Part) -> Head:
+    """Derive marks, `latest` and the days from `first_day` on; `part` has all polls from there on.
+
+    `days` and `carry` take the place of the head's; its zone and week hold.
+    """
+    codes = part.codes
+    days_before = days[: np.searchsorted(days[:, 0], first_day)]
+    if len(days_before):
+        prefix = int(np.searchsorted(head.mark_codes, first_day * _DAY_CODES))
+        codes_before, ups_before = head.mark_codes[:prefix], head.mark_ups[:prefix]
+    else:
+        is_down = carry != NO_POLL and not carry & 1
+        codes_before = np.array([carry], np.int64) if is_down else NO_INTS
         ups_before = np.zeros(len(codes_before), np.int64)
 
     changes = day_changes(codes, was_active=not len(codes_before) or bool(codes_before[-1] & 1))
@@ -150,21 +169,24 @@ def _derive(head: Head, first_day: int, codes: Int64s) -> Head:
         zone=head.zone,
         week=head.week,
         latest=int(codes[-1]) if len(codes) else head.latest,
-        carry=head.carry,
-        days=np.concatenate((days_before, _count_days(codes))),
+        carry=carry,
+        days=np.concatenate((days_before, _count_days(part))),
         mark_codes=np.concatenate((codes_before, changes)),
         mark_ups=np.concatenate((ups_before, ups)),
     )
 
 
-def _count_days(codes: Int64s) -> Int64s:
-    """A row (UTC day, active polls, inactive polls) a day of some ascending codes."""
-    starts = _day_starts(codes)
-    if not len(starts):
+def _count_days(part: _Part) -> Int64s:
+    """A row (UTC day, active polls, inactive polls) a day."""
+    if not len(part.starts):
         return NO_DAYS
-    active = np.add.reduceat(codes & 1, starts)
-    every = np.diff(np.append(starts, len(codes)))
-    return np.stack((codes[starts] // _DAY_CODES, active, every - active), axis=1)
+    counts = np.empty((len(part.starts), 3), np.int64)
+    np.floor_divide(part.codes[part.starts], _DAY_CODES, out=counts[:, 0])
+    np.add.reduceat(part.codes & 1, part.starts, out=counts[:, 1])
+    counts[:-1, 2] = part.starts[1:]
+    counts[-1, 2] = len(part.codes)
+    counts[:, 2] -= part.starts + counts[:, 1]
+    return counts
 
 
 def _continue(head: Head, last_code: Int64s, last_up: Int64s, changes: Int64s) -> Int64s:
@@ -214,10 +236,14 @@ def _latest(codes: list[int]) -> int:
 def _day_starts(codes: Int64s) -> Int64s:
     """Where each UTC day begins in some ascending codes."""
     days = codes // _DAY_CODES
-    return np.flatnonzero(np.concatenate((np.ones(min(1, len(days)), bool), days[1:] != days[:-1])))
+    begins = np.empty(len(days), bool)
+    begins[:1] = True
+    np.not_equal(days[1:], days[:-1], out=begins[1:])
+    return begins.nonzero()[0]
 
 
-def _by_day(codes: Int64s) -> dict[int, Int64s]:
+def _by_day(codes: Int64s, starts: Int64s) -> dict[int, Int64s]:
     """Ascending codes by UTC day."""
-    bounds = [*_day_starts(codes).tolist(), len(codes)]
-    return {int(codes[start]) // _DAY_CODES: codes[start:end] for start, end in pairwise(bounds)}
+    days = (codes[starts] // _DAY_CODES).tolist()
+    bounds = [*starts.tolist(), len(codes)]
+    return {day: codes[start:end] for day, (start, end) in zip(days, pairwise(bounds), strict=True)}

@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lock clean
+.PHONY: help run test soak kafka lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: .venv/checks ## set up, then lint, types and tests
 
 soak: .venv/checks ## the tests that take long
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
+
+kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 and, once, Maven)
+	@$(BIN)/python -m scripts.kafka run
 
 lock: ## bring the lock files up to pyproject.toml (needs uv; LOCK=--upgrade for newer versions)
 	echo setuptools | $(COMPILE) -o requirements.lock pyproject.toml -

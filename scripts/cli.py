@@ -26,7 +26,7 @@ from schemas.topics import ALL_TOPICS
 from schemas.values import Rejected, parse_timestamp
 from scripts.csv_input import CsvInputError, RejectsWriter, StrictStop, find_input
 from scripts.logs import configure_logs
-from scripts.processes import ChildEnded, follow_parent
+from scripts.processes import ChildEnded, follow_parent, worker_of
 from scripts.progress import Progress
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
@@ -97,16 +97,21 @@ def report(
     state: State = None,
 ) -> None:
     """CSVs in, report out; nothing to start first."""
-    from scripts.report import make_report
-
-    as_of_us = None if as_of is None else _instant(as_of)
+    as_of_us, found = None if as_of is None else _instant(as_of), find_input(data)
     with ExitStack() as stack:
+        kept = state
+        if kept is None:
+            kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storepulse-")))
+        settings = _settings(broker=broker or f"embedded://{kept.absolute() / 'log.db'}", state=kept)
+        child = stack.enter_context(worker_of(settings))
         if state is None:
-            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storepulse-")))
-        settings = _settings(broker=broker or (f"embedded://{state.absolute() / 'log.db'}"), state=state)
+            stack.callback(child.kill)  # what it would tidy up goes with the temporary folder
+
+        from scripts.report import make_report  # while the worker starts
+
         progress = stack.enter_context(Progress())
         writer = stack.enter_context(RejectsWriter(rejects, strict=strict))
-        summary, facts = make_report(settings, data, out, as_of_us, rejects=writer, progress=progress)
+        summary, facts = make_report(settings, child, found, out, as_of_us, rejects=writer, progress=progress)
         progress.say_summary(summary, writer)
         progress.say(f"{out}: {facts.stores:,} stores")
 

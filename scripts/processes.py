@@ -15,7 +15,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
+
+from schemas.settings import Settings
 
 _LIFELINE: Final = "STOREPULSE_LIFELINE"
 _STOP_SECONDS: Final = 10.0
@@ -41,7 +44,10 @@ class Child:
     ) -> None:
         self.name = name
         self._log = log
+        self._lifeline: int | None
         reading, self._lifeline = os.pipe()
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("ab") if log else sys.stderr
         try:
             self._process = subprocess.Popen(
@@ -74,6 +80,14 @@ class Child:
         if code is not None:
             raise ChildEnded(self.name, code, self._tail())
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """Ask it to stop, then insist."""
         if self._process.poll() is None:
@@ -82,7 +96,9 @@ class Child:
                 self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
-        os.close(self._lifeline)
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     def kill(self) -> None:
         """End it at once."""
@@ -94,6 +110,12 @@ class Child:
             return "(see above)"
         data = self._log.read_bytes()[-_TAIL_BYTES:]
         return data.decode(errors="replace").strip()
+
+
+def worker_of(settings: Settings) -> Child:
+    """A worker for these settings, its output in a file of the state folder."""
+    environment = {"STOREPULSE_BROKER": settings.broker, "STOREPULSE_STATE": str(settings.state)}
+    return Child("worker", ["worker"], environment, settings.state / "worker.log")
 
 
 def follow_parent() -> None:

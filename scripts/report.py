@@ -12,7 +12,7 @@ from typing import Final
 from query_api.reader import Reader
 from query_api.report import ReportFacts, check_as_of, write_report
 from schemas.settings import Settings
-from scripts.csv_input import RejectsWriter, find_input
+from scripts.csv_input import InputFolder, RejectsWriter
 from scripts.processes import Child
 from scripts.progress import Progress
 from scripts.replay import ReplaySummary, replay
@@ -23,28 +23,21 @@ _LOOK_SECONDS: Final = 0.02
 
 def make_report(
     settings: Settings,
-    folder: Path,
+    worker: Child,
+    data: InputFolder,
     out: Path,
     as_of_us: int | None,
     *,
     rejects: RejectsWriter,
     progress: Progress,
 ) -> tuple[ReplaySummary, ReportFacts]:
-    """Replay `folder` into the state of `settings` and write the report to `out`, whole or not at all.
+    """Replay `data` to the running `worker` and write the report to `out`, whole or not at all.
 
     Raises CsvInputError, ChildEnded, QueryError and the broker's errors.
     """
-    found = find_input(folder)
     with ExitStack() as stack:
         sink = stack.enter_context(open_sink(settings))
-        worker = Child(
-            "worker",
-            ["worker"],
-            {"STOREPULSE_BROKER": settings.broker, "STOREPULSE_STATE": str(settings.state)},
-            settings.state / "worker.log",
-        )
-        stack.callback(worker.stop)
-        summary = replay(found, sink, rejects, progress)
+        summary = replay(data, sink, rejects, progress)
         reader = Reader(settings)
         stack.callback(reader.close)
         wait_until_readable(reader, summary.positions, worker)

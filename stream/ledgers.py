@@ -89,6 +89,7 @@ class Ledgers:
         self._flush_seconds = flush_seconds
         self._pending: dict[int, _Pending] = {}
         self._polls = 0
+        self._waiting: set[tuple[str, int]] = set()
         self._news_came = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -137,7 +138,10 @@ class Ledgers:
         pending.sent += sent
         pending.acknowledge.append(acknowledge)
         self._news_came.set()
-        if not more_waits:
+        (self._waiting.add if more_waits else self._waiting.discard)((topic, partition))
+        if self._waiting:
+            self._caught_up.clear()
+        else:
             self._caught_up.set()
         if self._polls > _MOST_PENDING_POLLS:
             self._room.clear()

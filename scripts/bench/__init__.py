@@ -1,0 +1,11 @@
+"""Measuring storepulse beside the alternatives that a user has: `python -m scripts.bench`.
+
+Owns: what is measured, how, and the peers (scripts.bench.peers). Must not know: how the product does it; it is
+run as its users run it, as commands.
+
+    __main__ ──▶ parts: reports, bulk, backlog, live, sizes, kafka, million, growth
+                   │
+                   ├──▶ rows      what a row of the table is, and its target
+                   ├──▶ service   storepulse as processes, its HTTP API
+                   └──▶ peers     the alternatives, each a small program
+"""

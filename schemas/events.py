@@ -15,6 +15,7 @@ In the many-polls form, poll k is at `timestamps_us[k]` and `statuses[k]` is A (
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -27,12 +28,12 @@ from schemas.values import (
     HoursRow,
     Rejected,
     RejectReason,
+    Status,
     StoreId,
     Week,
     code_of,
     format_day_time,
     parse_hours_row,
-    parse_status,
     parse_store_id,
     parse_timestamp,
     parse_zone,
@@ -79,6 +80,8 @@ class Polls:
     rejects: Sequence[Rejected] = ()
 
 
+_ACTIVE: Final = {status.value: code_of(0, status) for status in Status}
+
 _decode_poll = msgspec.json.Decoder(_PollMessage).decode
 _decode_hours = msgspec.json.Decoder(_HoursMessage).decode
 _decode_zone = msgspec.json.Decoder(_ZoneMessage).decode
@@ -94,11 +97,13 @@ def decode_polls(key: bytes | None, value: bytes | None, recorded_ms: int) -> Po
     latest_us = recorded_ms * 1000 + MOST_AHEAD_US
     if message.timestamps_us is not None:
         return _many_polls(store_id, message.timestamps_us, message.statuses, latest_us)
-    status = parse_status(message.status or "")
+    active = _ACTIVE.get(message.status or "")
+    if active is None:
+        raise Rejected(RejectReason.UNKNOWN_STATUS, message.status or "")
     at_us = parse_timestamp(message.timestamp_utc or "")
     if at_us > latest_us:
         raise Rejected(RejectReason.TOO_FAR_AHEAD, message.timestamp_utc or "")
-    return Polls(store_id, [code_of(at_us, status)])
+    return Polls(store_id, [at_us * 2 + active])
 
 
 def decode_hours(key: bytes | None, value: bytes | None) -> tuple[StoreId, Week | None]:
@@ -184,6 +189,7 @@ def _reject_of(index: int, at_us: int, letter: str, latest_us: int) -> Rejected:
     return Rejected(RejectReason.UNKNOWN_STATUS, letter, index)
 
 
+@lru_cache(maxsize=65_536)
 def _store_of(key: bytes | None, named: str | None) -> StoreId:
     """The store that key and value agree on; a record without a key takes it from the value."""
     try:

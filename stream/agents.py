@@ -27,7 +27,6 @@ from stream.partitions import partition_of
 T = TypeVar("T")
 Codes = Int64s | list[int]
 
-POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls read from store-polls, repeats included")
 RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
 RECORDS_FORWARDED: Final = Counter(
     "storepulse_records_forwarded", "Records sent on to their store's partition", ["topic"]
@@ -54,7 +53,6 @@ def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes
     if codes is None:
         ledgers.forget_polls(partition, store_id)
     elif len(codes):
-        POLLS_TAKEN.inc(len(codes))
         ledgers.add_polls(partition, store_id, codes)
 
 

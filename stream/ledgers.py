@@ -22,6 +22,7 @@ from typing import Final
 
 import numpy as np
 import structlog
+from prometheus_client import Counter
 
 from schemas.state import (
     EMPTY_HEAD,
@@ -44,6 +45,8 @@ from stream.core.ledger import LoadPages, forget_polls, merge, reschedule
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
+
+POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls taken from store-polls, repeats included")
 
 _SLICE: Final = 256
 """Stores settled between two looks at the event loop; while one slice is being written, the next is settled."""
@@ -99,14 +102,14 @@ class Ledgers:
 
     def news_of(self, partition: int, store_id: StoreId) -> News:
         """The news of one store, to be added to."""
-        news = self._of(partition).news
-        return news.get(store_id) or news.setdefault(store_id, News())
+        pending = self._pending.get(partition) or self._of(partition)
+        return pending.news.get(store_id) or pending.news.setdefault(store_id, News())
 
     def add_polls(self, partition: int, store_id: StoreId, codes: Int64s | list[int]) -> None:
         """More polls of a store, as codes."""
         held = self.news_of(partition, store_id).codes
         if isinstance(codes, list):
-            held.extend(codes)
+            held.fromlist(codes)
         else:
             held.frombytes(codes.tobytes())
         self._polls += len(codes)
@@ -171,6 +174,7 @@ class Ledgers:
         """Write all that is pending and acknowledge it."""
         for event in (self._news_came, self._caught_up, self._hurry):
             event.clear()
+        POLLS_TAKEN.inc(self._polls)
         pending, self._pending, self._polls = self._pending, {}, 0
         for partition, batch in sorted(pending.items()):
             await self._flush(partition, batch)

@@ -5,6 +5,7 @@ Owns: which settings Faust runs with, and the life of a worker process. Must not
 
 import asyncio
 import signal
+import time
 from typing import Any, Final, cast
 
 import faust
@@ -60,7 +61,25 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
     add_agents(app, ledgers, partitions)
 
     app.task(ledgers.keep_flushing)
+    _log_rebalances(app)
     return app
+
+
+def _log_rebalances(app: faust.App) -> None:
+    """Say for how long a rebalance kept this worker's partitions unserved."""
+    revoked_at = [time.monotonic()]
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        revoked_at[0] = time.monotonic()
+
+    async def complete(*_: Any, **__: Any) -> None:
+        served = sorted({tp.partition for tp in app.assignor.assigned_actives()})
+        log.info(
+            "partitions served", partitions=served, unserved_s=round(time.monotonic() - revoked_at[0], 3)
+        )
+
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+    app.on_rebalance_complete.connect(cast(Any, complete), weak=False)
 
 
 def run_worker(settings: Settings) -> None:

@@ -99,6 +99,7 @@ class Ledgers:
         self._room = asyncio.Event()
         self._room.set()
         table.recovered = self._on_recovered
+        table.leaving = self.hurry
 
     def news_of(self, partition: int, store_id: StoreId) -> News:
         """The news of one store, to be added to."""

@@ -80,6 +80,9 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
     recovered: Callable[[int], Awaitable[None]] | None = None
     """Awaited with each active partition when its rows are complete, before events flow."""
 
+    leaving: Callable[[], None] | None = None
+    """Called when partitions are about to go: Faust then waits until all events are acknowledged."""
+
     skips_malformed = False
     """Whether a changelog record that is no row is left out, instead of stopping the worker."""
 
@@ -184,12 +187,18 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
 
 
 class PromptTableManager(TableManager):
-    """Faust's manager of tables, without its sleep of a second at start."""
+    """Faust's manager of tables, without its sleep of a second at start; tables hear of partitions that leave."""
 
     async def on_start(self) -> None:
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()
+
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        super().on_partitions_revoked(revoked)
+        for table in self.values():
+            if isinstance(table, StoreTable) and table.leaving is not None:
+                table.leaving()
 
 
 def store_table(app: faust.App, partitions: int) -> StoreTable:

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from scripts.bench.backlog import measure_backlog
 from scripts.bench.bench import Bench, Part
 from scripts.bench.bulk import measure_bulk
 from scripts.bench.reports import measure_reports
@@ -26,6 +27,7 @@ from scripts.processes import ChildEnded
 PARTS: Final[dict[str, Part]] = {
     "reports": measure_reports,
     "bulk": measure_bulk,
+    "backlog": measure_backlog,
 }
 
 _WIDTH: Final = 170

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from schemas.settings import Settings
+from schemas.values import StoreId
 from scripts.bench.rows import Row
 from scripts.bench.service import storepulse
 from scripts.kafka.broker import KafkaBroker
@@ -36,6 +39,7 @@ class Bench:
     given_kafka: str | None = None
     stack: ExitStack = field(default_factory=ExitStack)
     _data: Path | None = None
+    _stores: list[StoreId] = field(default_factory=list)
     _replayed: Path | None = None
     _kafka: str | None = None
 
@@ -45,6 +49,15 @@ class Bench:
         if self._data is None:
             self._data = self.given_data or (KNOWN_DATA if KNOWN_DATA.exists() else self._sample())
         return self._data
+
+    @property
+    def stores(self) -> list[StoreId]:
+        """The stores that are polled in the data."""
+        if not self._stores:
+            path = next(self.data.glob("store_status.csv*"))
+            polled = pl.read_csv(path, columns=["store_id"], infer_schema=False)
+            self._stores = [StoreId(store) for store in polled["store_id"].unique().sort()]
+        return self._stores
 
     @property
     def kafka(self) -> str:

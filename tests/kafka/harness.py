@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions  # type: ignore[import-untyped]
 
 from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
@@ -261,6 +261,15 @@ def committed(url: str) -> Positions:
         return {(tp.topic, tp.partition): found.offset for tp, found in offsets.items()}
 
     return asked(url, ask)
+
+
+def add_partitions(url: str, topic: str, total: int) -> None:
+    """Give a topic more partitions, as an operator would."""
+
+    async def ask(_: Any, admin: Any) -> None:
+        await admin.create_partitions({topic: NewPartitions(total)})
+
+    asked(url, ask)
 
 
 def asked(url: str, ask: Callable[[Any, Any], Awaitable[T]]) -> T:

@@ -1,0 +1,67 @@
+"""Partition counts that cannot work are refused, with what to do about it."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import POLLS
+from tests.kafka.broker import Kafka, create_topic
+from tests.kafka.harness import Sample, add_partitions, ends_of, fleet, sample_in
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.parametrize("command", ["worker", "replica", "replay", "topics"])
+def test_topics_with_different_counts_are_refused(
+    command: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    create_topic(clean_kafka.bootstrap, "store-polls", 3)
+    create_topic(clean_kafka.bootstrap, "store-hours", 4)
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        refused = ours.run(command, *([sample.folder] if command == "replay" else []), state="state")
+        assert refused.wait() == 4
+    assert "have: store-hours 4, store-polls 3" in refused.text
+    assert "Delete the topics that were changed, or all of them, and replay" in refused.text
+    assert "Traceback" not in refused.text
+
+
+@pytest.mark.parametrize("command", ["worker", "replay", "topics"])
+def test_another_count_than_the_topics_have_is_refused(
+    command: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        ours.done(ours.run("topics", state="topics", partitions=3))
+        refused = ours.run(
+            command, *([sample.folder] if command == "replay" else []), state="state", partitions=4
+        )
+        assert refused.wait() == 4
+    assert "the topics have 3 partitions, STOREPULSE_PARTITIONS asks for 4" in refused.text
+    assert "Leave the setting at 3, or " in refused.text
+    assert "Traceback" not in refused.text
+
+
+@pytest.mark.parametrize("partitions", [1, 5])
+def test_any_number_of_partitions_gives_the_same_report(
+    partitions: int, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path, partitions=partitions) as ours:
+        ours.worker()
+        ours.replay(sample.folder)
+        assert len(ends_of(ours.url, POLLS)) == partitions
+        assert ours.report() == sample.report
+
+
+def test_partitions_that_somebody_adds_to_a_topic_in_use_are_refused(
+    clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path, partitions=3) as ours:
+        worker = ours.ready_worker()
+        ours.replay(sample.folder)
+        add_partitions(ours.url, POLLS, 4)
+        assert worker.wait(60) == 4
+        assert ours.worker().wait() == 4
+    assert worker.text.count("store-hours 3, store-polls 4") == 2
+    assert "Traceback" not in worker.text

@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     )
     host: Annotated[str, Field(description="Address the API listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="Port the API listens on")] = 8000
+    worker_metrics_port: Annotated[
+        int,
+        Field(
+            ge=0, le=65_535, description="Port of a worker's Prometheus metrics, on the API's host; 0: none"
+        ),
+    ] = 0
     reports_kept: Annotated[int, Field(ge=1, description="Finished reports kept")] = 1000
     log_level: Annotated[
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
+from prometheus_client import start_http_server
 
 from schemas.settings import Settings
 from schemas.topics import APP_ID, CHANGELOG_TOPIC, SOURCES
@@ -89,6 +90,8 @@ def run_worker(settings: Settings) -> None:
     broker does not answer or its topics do not fit.
     """
     with StateLock(settings.worker_lock):
+        if settings.worker_metrics_port:
+            start_http_server(settings.worker_metrics_port, settings.host)
         asyncio.run(_serve(settings))
 
 

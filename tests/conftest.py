@@ -13,5 +13,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Long tests run only when a mark asks for them: `pytest -m soak`."""
     config.addinivalue_line("markers", "soak: takes long; left out unless -m names it")
     config.option.markexpr = config.option.markexpr or "not soak"
-    for name in [name for name in os.environ if name.startswith("STOREPULSE_") and not name.endswith("_KAFKA")]:
+    for name in [
+        name for name in os.environ if name.startswith("STOREPULSE_") and not name.endswith("_KAFKA")
+    ]:
         del os.environ[name]

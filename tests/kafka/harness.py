@@ -106,37 +106,36 @@ class Api:
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+        self._base = f"http://127.0.0.1:{port}"
 
-    def health(self) -> int | None:
+    def status(self) -> int | None:
         """The status of /health, None where nobody answers."""
         try:
-            return self._http.get("/health").status_code
+            return self._get("/health").status_code
         except httpx.TransportError:
             return None
 
-    def parts(self) -> dict[str, Any]:
+    def health(self) -> dict[str, Any]:
         """What /health says."""
-        answer: dict[str, Any] = self._http.get("/health").json()
+        answer: dict[str, Any] = self._get("/health").json()
         return answer
 
-    def wait_for_health(self, status: int, seconds: float = 60) -> None:
+    def wait_for(self, status: int, seconds: float = 60) -> None:
         """Wait until /health answers with `status`."""
-        until(f"/health answers {status}: {self.process.output}", lambda: self.health() == status, seconds)
+        until(f"/health answers {status}: {self.process.output}", lambda: self.status() == status, seconds)
 
     def trigger(self, **parameters: str) -> str:
         """Ask for a report; its id."""
-        return str(
-            self._http.post("/trigger_report", params=parameters).raise_for_status().json()["report_id"]
-        )
+        answer = httpx.post(f"{self._base}/trigger_report", params=parameters).raise_for_status()
+        return str(answer.json()["report_id"])
 
     def fetch(self, report_id: str) -> str:
-        """Wait for a report."""
+        """Wait for a report; its rows."""
         got: list[httpx.Response] = []
 
         def is_csv() -> bool:
-            got.append(self._http.get(f"/get_report/{report_id}"))
-            assert "Failed" not in got[-1].text[:100], got[-1].text
+            got.append(self._get(f"/get_report/{report_id}").raise_for_status())
+            assert not got[-1].text.startswith('{"status":"Failed'), got[-1].text
             return got[-1].headers["content-type"].startswith("text/csv")
 
         until(f"report {report_id} is a CSV", is_csv)
@@ -145,6 +144,9 @@ class Api:
     def report(self, **parameters: str) -> str:
         """Ask for a report and wait for it."""
         return self.fetch(self.trigger(**parameters))
+
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(self._base + path, timeout=_ASK_SECONDS)
 
 
 class Fleet:
@@ -181,7 +183,7 @@ class Fleet:
         """Start an API, and wait until it answers."""
         port = free_port()
         api = Api(self.run("api", "--port", port, state=state, **settings), port)
-        until(f"the API answers: {api.process.output}", lambda: api.health() is not None)
+        until(f"the API answers: {api.process.output}", lambda: api.status() is not None)
         return api
 
     def start_replay(self, data: Path, *args: object) -> Process:

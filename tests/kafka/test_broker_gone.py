@@ -29,16 +29,16 @@ def test_a_broker_that_goes_and_comes_back_mid_replay_changes_nothing(
         worker = ours.ready_worker()
         host = ours.run("replica", state="host")
         api = ours.api("host")
-        api.wait_for_health(200)
+        api.wait_for(200)
         replay = ours.start_replay(sample.folder, "--speed", _SPEED)
         time.sleep(5)  # a moment in the middle, not a wait for anything
         assert replay.exit_code is None
         end(own_kafka)
-        api.wait_for_health(503)
+        api.wait_for(503)
         own_kafka.start()
         ours.done(replay)
         assert ours.report() == sample.report
-        api.wait_for_health(200)
+        api.wait_for(200)
         assert api.report() == sample.report
         assert (worker.exit_code, host.exit_code, api.process.exit_code) == (None, None, None)
 

@@ -27,6 +27,7 @@ Page: u8 version, then 5 B a poll: its code relative to the day.
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -148,10 +149,7 @@ def encode_head(head: Head) -> bytes:
             head.mark_ups.tobytes(),
             head.days.astype("<u4").tobytes(),
             zone,
-            *(
-                (row.day * DAY_US + row.start_us).to_bytes(5, "little") + row.end_us.to_bytes(5, "little")
-                for row in week
-            ),
+            _encode_week(week),
         )
     )
     return body + bytes(-len(body) % 8)
@@ -176,6 +174,15 @@ def decode_head(value: bytes) -> Head:
     )
 
 
+@lru_cache(maxsize=65_536)
+def _encode_week(week: Week) -> bytes:
+    return b"".join(
+        (row.day * DAY_US + row.start_us).to_bytes(5, "little") + row.end_us.to_bytes(5, "little")
+        for row in week
+    )
+
+
+@lru_cache(maxsize=65_536)
 def decode_week(rows: bytes) -> Week:
     """The week in the packed rows of a head."""
     week = []

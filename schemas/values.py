@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import Enum
 from functools import lru_cache
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 import pytz
 
@@ -74,8 +74,7 @@ class Poll:
     status: Status
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class HoursRow:
+class HoursRow(NamedTuple):
     """One row of business hours on local weekday `day` (0 = Monday).
 
     `start_us` and `end_us` are wall time since local midnight, in microseconds: 0 <= start_us < 24 h,

@@ -7,8 +7,8 @@ know: topics' JSON (stream.agents), RocksDB (stream.tables), arithmetic (stream.
     agents ── news ──▶ pending[partition][store] ── flush ──▶ merge ──▶ table.write ──▶ acknowledge
 
 A crash loses only news that was never acknowledged: the broker delivers it again, and merging a poll twice
-changes nothing. Rows of one store are written pages first, then the head, then deletions: whatever prefix
-of that is in a changelog, delivering the same news again leads to the same rows.
+changes nothing. Of one store the head is written before its pages: whatever prefix of that is in a
+changelog, delivering the same news again leads to the same rows (stream.core.ledger.Settled).
 """
 
 import asyncio
@@ -221,18 +221,17 @@ class Ledgers:
         week = head.week if isinstance(news.week, _Unchanged) else news.week
         if (zone, week) != (head.zone, head.week):
             head = reschedule(head, zone, week, load)
+        pages: dict[bytes, bytes | None] = {}
         if news.codes:
             settled = merge(head, np.frombuffer(news.codes, np.int64), load, self._retention_days)
             head = settled.head
             dropped.update((page_key(store_id, day), None) for day in settled.dropped)
-            for day, page in encode_pages(settled.pages).items():
-                key = page_key(store_id, day)
-                changes[key] = page
-                dropped.pop(key, None)
+            pages.update((page_key(store_id, day), page) for day, page in encode_pages(settled.pages).items())
         row = encode_head(head) if head.is_known else None
         if row != stored:
             changes[head_key(store_id)] = row
         changes.update(dropped)
+        changes.update(pages)
 
     async def _on_recovered(self, partition: int) -> None:
         """Rebuild every head that was made with another zone database (SPEC 2.4)."""

@@ -44,7 +44,11 @@ LoadPages = Callable[[list[int]], Int64s]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Settled:
-    """What a merge leads to: the new head, pages to write by day, and days whose pages are to be deleted."""
+    """What a merge leads to: the new head, pages to write by day, and days whose pages are to be deleted.
+
+    They are to be written in this order, so that whatever prefix of it survives a crash, there is no page that
+    counts but the head does not know; merging the same polls again then leads to the same state.
+    """
 
     head: Head
     pages: dict[int, Int64s]
@@ -80,7 +84,7 @@ def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Se
     fresh_days = (fresh[fresh_starts] // _DAY_CODES).tolist()
     from_start = bool(dropped) or carry != head.carry or not fresh_days
     first_day = floor_day if from_start else fresh_days[0]
-    kept = load(sorted({*fresh_days, *(day for day in days if day >= first_day)}))
+    kept = load([day for day in days if day >= first_day])
     merged = canonical(np.concatenate((kept, fresh))) if len(kept) else fresh
     starts = _day_starts(merged) if len(kept) else fresh_starts
     after = _by_day(merged, starts)

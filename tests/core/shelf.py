@@ -1,6 +1,7 @@
 """A store's pages on a shelf: what the table does for the ledger, in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -52,11 +53,19 @@ class Shelf:
         self._head = encode_head(forget_polls(self.head))
         self._pages.clear()
 
-    def _put(self, settled: Settled) -> None:
-        self._head = encode_head(settled.head)
-        self._pages.update(encode_pages(settled.pages))
-        for day in settled.dropped:
-            del self._pages[day]
+    def add_but_crash(self, polls: Iterable[Poll], rows_written: int) -> None:
+        """Merge polls, of whose rows only the first few are written (see stream.core.ledger.Settled)."""
+        codes = np.array([code_of(poll.at_us, poll.status) for poll in polls], np.int64)
+        self._put(merge(self.head, codes, self.load, self._retention_days), rows_written)
+
+    def _put(self, settled: Settled, rows_written: int | None = None) -> None:
+        writes: list[Callable[[], object]] = [partial(setattr, self, "_head", encode_head(settled.head))]
+        writes += [partial(self._pages.pop, day, None) for day in settled.dropped]
+        writes += [
+            partial(self._pages.__setitem__, day, page) for day, page in encode_pages(settled.pages).items()
+        ]
+        for write in writes[:rows_written]:
+            write()
 
     def codes(self) -> Int64s:
         return self.load(sorted(self._pages))

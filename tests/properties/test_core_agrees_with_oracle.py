@@ -94,3 +94,22 @@ def test_a_day_of_many_changes_is_folded_and_still_exact(
     shelf = Shelf(zone, week).add(random.permutation(np.array(polls, object)).tolist())
     assert len(shelf.head.mark_codes) < 200
     assert core_answer(shelf, as_of_us) == oracle_answer(case)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(retention_days=8), st.data())
+def test_polls_delivered_again_after_a_crash_between_rows_give_the_same_answer(
+    case: Case, data: st.DataObject
+) -> None:
+    """Some polls are in; of the rest, any part of the rows is written, and then they come again, one by one."""
+    order = data.draw(st.permutations(case.polls))
+    cut = data.draw(st.integers(0, len(order)))
+    known, news = order[:cut], order[cut:]
+    shelf = Shelf(case.zone, case.week, retention_days=8).add(known)
+    if news:
+        shelf.add_but_crash(news, rows_written=data.draw(st.integers(0, 6)))
+    for poll in news:
+        shelf.add([poll])
+    whole = Shelf(case.zone, case.week, retention_days=8).add(case.polls)
+    assert shelf.bytes[0] == whole.bytes[0]
+    assert core_answer(shelf, case.as_of_us) == oracle_answer(case)

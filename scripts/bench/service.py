@@ -22,7 +22,7 @@ from schemas.settings import Settings
 from scripts.processes import Child
 from scripts.sinks import Positions
 
-_PATIENCE_S: Final = 600.0
+_PATIENCE_S: Final = 300.0
 _LOOK_S: Final = 0.005
 _ROOT: Final = Path(__file__).parents[2]
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -159,7 +159,7 @@ class Watch:
 
 
 def until(what: str, is_so: Callable[[], bool], process: Child, look_s: float = _LOOK_S) -> None:
-    """Wait until `is_so`. Raises ChildEnded where the process ends, BenchFailed after ten minutes."""
+    """Wait until `is_so`. Raises ChildEnded where the process ends, BenchFailed after five minutes."""
     deadline = time.monotonic() + _PATIENCE_S
     while not is_so():
         process.check()

@@ -111,12 +111,8 @@ def account(clock: BusinessClock, codes: Int64s, window: Window) -> Account:
     changes = day_changes(codes, was_active=True)
     at_us = changes >> 1
     readings = clock.readings(window.from_us, window.to_us)
-    opens = np.maximum(readings.opens_us, window.from_us).tolist()
-    closes = np.minimum(readings.closes_us, window.to_us).tolist()
     spans = []
-    for open_us, close_us in zip(opens, closes, strict=True):
-        if open_us >= close_us:
-            continue
+    for open_us, close_us in readings.intervals(window.from_us, window.to_us):
         first, last = np.searchsorted(at_us, (open_us, close_us), side="right").tolist()
         cuts = [cut for cut in at_us[first:last].tolist() if cut < close_us]
         active = first == 0 or bool(changes[first - 1] & 1)

@@ -18,6 +18,7 @@ from rich.console import Console
 from scripts.bench.backlog import measure_backlog
 from scripts.bench.bench import Bench, Part
 from scripts.bench.bulk import measure_bulk
+from scripts.bench.live import measure_live
 from scripts.bench.reports import measure_reports
 from scripts.bench.rows import Row, table_of
 from scripts.bench.service import BenchFailed, as_json
@@ -28,6 +29,7 @@ PARTS: Final[dict[str, Part]] = {
     "reports": measure_reports,
     "bulk": measure_bulk,
     "backlog": measure_backlog,
+    "live": measure_live,
 }
 
 _WIDTH: Final = 170

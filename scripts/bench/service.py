@@ -99,6 +99,7 @@ class Api:
 
     def report(self, look_s: float = _LOOK_S) -> Fetched:
         """Ask for a report and fetch it, looking every `look_s` seconds. Raises BenchFailed."""
+        self._connection.close()  # the API may have closed it meanwhile; the next call opens another one
         began = time.perf_counter()
         status, _, body = self._call("POST", "/trigger_report")
         if status != 200:
@@ -115,6 +116,7 @@ class Api:
 
     def report_in_pieces(self, look_s: float = 0.05) -> float:
         """Seconds from POST to the last byte of a report that is not kept in memory here."""
+        self._connection.close()
         began = time.perf_counter()
         path = f"/get_report/{json.loads(self._call('POST', '/trigger_report')[2])['report_id']}"
         while True:
@@ -152,6 +154,14 @@ class Watch:
         """How far the tables reflect the topics."""
         with self._reader.snapshot() as snapshot:
             return snapshot.applied()
+
+    def latest_us(self) -> int:
+        """The latest poll of all. Raises BenchFailed where there is none."""
+        with self._reader.snapshot() as snapshot:
+            latest_us = snapshot.latest_us()
+        if latest_us is None:
+            raise BenchFailed("no poll in the tables")
+        return latest_us
 
     def wait_for(self, positions: Positions, worker: Child) -> None:
         """Wait until the tables reflect the topics that far. Raises ChildEnded, BenchFailed."""

@@ -100,7 +100,8 @@ class Readings:
     """A business clock prepared for the instants from `from_us` to `to_us`.
 
     The store is open from `opens_us[i]` to `closes_us[i]`: ascending, disjoint, never touching.
-    `before_us[i]` is the open time before interval i, counted from the first; its last entry is the total.
+    `before_us[i]` is the open time before interval i, counted from the first. `opens_us` and `before_us` have
+    one more entry: an interval that never comes, and the total.
     """
 
     from_us: int
@@ -111,15 +112,15 @@ class Readings:
 
     def read_us(self, at_us: Int64s) -> Int64s:
         """Open time up to each instant; only differences have a meaning. Instants in [from_us, to_us]."""
-        past = np.searchsorted(self.closes_us, at_us, side="right")
-        opened = np.append(self.opens_us, _ALWAYS)[past]
-        total: Int64s = self.before_us[past] + np.maximum(at_us - opened, 0)
+        past = self.closes_us.searchsorted(at_us, side="right")
+        total: Int64s = self.before_us[past] + np.maximum(at_us - self.opens_us[past], 0)
         return total
 
-    def open_us(self, from_us: int, to_us: int) -> int:
-        """Open time in [from_us, to_us)."""
-        first, last = self.read_us(np.array((from_us, to_us), np.int64)).tolist()
-        return int(last - first)
+    def intervals(self, from_us: int, to_us: int) -> list[tuple[int, int]]:
+        """The open intervals within [from_us, to_us), cut at its ends."""
+        opens = np.maximum(self.opens_us[:-1], from_us).tolist()
+        closes = np.minimum(self.closes_us, to_us).tolist()
+        return [(opened, closed) for opened, closed in zip(opens, closes, strict=True) if opened < closed]
 
 
 class ReadingsStack:
@@ -132,8 +133,7 @@ class ReadingsStack:
         shift = np.repeat(np.arange(len(readings)) * self._span_us - self._base_us, sizes)
         last = np.array([self._base_us + self._span_us - 1])
         self._closes = shift + np.concatenate([NO_INTS, *(a for r in readings for a in (r.closes_us, last))])
-        never = np.array([_ALWAYS])
-        self._opens_us = np.concatenate([NO_INTS, *(a for r in readings for a in (r.opens_us, never))])
+        self._opens_us = np.concatenate([NO_INTS, *(r.opens_us for r in readings)])
         self._before_us = np.concatenate([NO_INTS, *(r.before_us for r in readings)])
 
     def read_us(self, index: Int64s, at_us: Int64s | int) -> Int64s:
@@ -181,7 +181,7 @@ class BusinessClock:
     def _prepare(self, from_us: int, to_us: int) -> Readings:
         opens, closes = self._intervals(from_us, to_us)
         before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
-        return Readings(from_us, to_us, opens, closes, before)
+        return Readings(from_us, to_us, np.append(opens, _ALWAYS), closes, before)
 
     def _intervals(self, from_us: int, to_us: int) -> tuple[Int64s, Int64s]:
         """Every open interval that meets [from_us, to_us], and some around it, as a union."""

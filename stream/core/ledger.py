@@ -57,10 +57,12 @@ class Settled:
 
 def canonical(codes: Int64s) -> Int64s:
     """The polls of one store as a set: ascending, one an instant, and there `inactive` wins (SPEC 2.1)."""
-    codes = np.sort(codes)
+    codes = codes.copy()
+    codes.sort()
+    at_us = codes >> 1
     keep = np.empty(len(codes), bool)
     keep[:1] = True
-    np.not_equal(codes[1:] >> 1, codes[:-1] >> 1, out=keep[1:])
+    np.not_equal(at_us[1:], at_us[:-1], out=keep[1:])
     return codes[keep]
 
 
@@ -73,9 +75,9 @@ def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Se
     codes = canonical(codes)
     latest_us = max(head.latest, int(codes[-1])) >> 1
     floor_day = (latest_us - retention_days * DAY_US) // DAY_US
-    split = int(np.searchsorted(codes, floor_day * _DAY_CODES))
+    split = int(codes.searchsorted(floor_day * _DAY_CODES))
     old, fresh = codes[:split], codes[split:]
-    days = head.days[:, 0].tolist()
+    days: list[int] = head.days[:, 0].tolist()
     dropped = [day for day in days if day < floor_day]
     newest_dropped = load(dropped[-1:])[-1:] if dropped else NO_INTS
     carry = _latest([*old[-1:].tolist(), *newest_dropped.tolist(), head.carry])
@@ -89,11 +91,13 @@ def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Se
     starts = _day_starts(merged) if len(kept) else fresh_starts
     after = _by_day(merged, starts)
     before = _by_day(kept, _day_starts(kept)) if len(kept) else {}
-    changed = {
-        day: after[day]
-        for day in fresh_days
-        if day not in before or after[day].tobytes() != before[day].tobytes()
-    }
+    changed = after
+    if before:
+        changed = {
+            day: after[day]
+            for day in fresh_days
+            if day not in before or after[day].tobytes() != before[day].tobytes()
+        }
     head = _derive(head, head.days[len(dropped) :], carry, first_day, _Part(merged, starts))
     return Settled(head, changed, dropped)
 
@@ -157,9 +161,9 @@ def _derive(head: Head, days: Int64s, carry: int, first_day: int, part: _Part) -
     `days` and `carry` take the place of the head's; its zone and week hold.
     """
     codes = part.codes
-    days_before = days[: np.searchsorted(days[:, 0], first_day)]
+    days_before = days[: days[:, 0].searchsorted(first_day)]
     if len(days_before):
-        prefix = int(np.searchsorted(head.mark_codes, first_day * _DAY_CODES))
+        prefix = int(head.mark_codes.searchsorted(first_day * _DAY_CODES))
         codes_before, ups_before = head.mark_codes[:prefix], head.mark_ups[:prefix]
     else:
         is_down = carry != NO_POLL and not carry & 1
@@ -208,21 +212,22 @@ def _continue(head: Head, last_code: Int64s, last_up: Int64s, changes: Int64s) -
 def accumulate(clock: BusinessClock, codes: Int64s, start_us: int) -> Int64s:
     """The uptime accumulated at each of some successive changes, `start_us` at the first one."""
     at_us = codes >> 1
-    gained = np.diff(clock.readings(int(at_us[0]), int(at_us[-1])).read_us(at_us)) * (codes[:-1] & 1)
-    ups: Int64s = start_us + np.concatenate((np.zeros(1, np.int64), np.cumsum(gained)))
-    return ups
+    read_us = clock.readings(int(at_us[0]), int(at_us[-1])).read_us(at_us)
+    ups = np.empty(len(codes), np.int64)
+    ups[0] = start_us
+    np.multiply(read_us[1:] - read_us[:-1], codes[:-1] & 1, out=ups[1:])
+    return ups.cumsum()
 
 
 def _fold(changes: Int64s, ups: Int64s) -> tuple[Int64s, Int64s]:
     """Keep only the first and last change of a day that has more than FOLD_AT of them."""
-    if len(changes) <= FOLD_AT:
+    days = changes // _DAY_CODES
+    if not (days[FOLD_AT:] == days[: max(0, len(days) - FOLD_AT)]).any():
         return changes, ups
     _, first, day_of_change, count = np.unique(
-        changes // _DAY_CODES, return_index=True, return_inverse=True, return_counts=True
+        days, return_index=True, return_inverse=True, return_counts=True
     )
     folded = count > FOLD_AT
-    if not folded.any():
-        return changes, ups
     keep = ~folded[day_of_change]
     keep[first] = True
     keep[first + count - 1] = True

@@ -124,6 +124,15 @@ class Api:
         """Wait until /health answers with `status`."""
         until(f"/health answers {status}: {self.process.output}", lambda: self.status() == status, seconds)
 
+    def wait_until_current(self, seconds: float = 60) -> None:
+        """Wait until /health answers 200 and all that is in the topics is readable."""
+
+        def is_current() -> bool:
+            health = self.health()
+            return bool(health["ready"]) and health["lag"]["records"] == 0
+
+        until(f"the API trails nothing: {self.process.output}", is_current, seconds)
+
     def trigger(self, **parameters: str) -> str:
         """Ask for a report; its id."""
         answer = httpx.post(f"{self._base}/trigger_report", params=parameters).raise_for_status()
@@ -152,12 +161,14 @@ class Api:
 class Fleet:
     """Processes on one broker, each with a folder under `folder`."""
 
-    def __init__(self, url: str, folder: Path, **settings: object) -> None:
+    def __init__(
+        self, url: str, folder: Path, session_seconds: float = SESSION_SECONDS, **settings: object
+    ) -> None:
         self.url = url
         self.folder = folder
         self._environment = {
-            "BROKER_SESSION_TIMEOUT": str(SESSION_SECONDS),
-            "BROKER_HEARTBEAT_INTERVAL": str(SESSION_SECONDS / 6),
+            "BROKER_SESSION_TIMEOUT": str(session_seconds),
+            "BROKER_HEARTBEAT_INTERVAL": str(session_seconds / 6),
             **_variables({"broker": url, **settings}),
         }
         self._processes: list[Process] = []
@@ -223,7 +234,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(url: str, folder: Path, **settings: object) -> Iterator[Fleet]:
+def fleet(url: str, folder: Path, **settings: Any) -> Iterator[Fleet]:
     """A fleet without a process yet; `settings` are those of storepulse. All of it ends with the block."""
     made = Fleet(url, folder, **settings)
     try:
@@ -310,7 +321,7 @@ def records_of(url: str, topic: str) -> list[Any]:
     """All records there are now in a topic, as aiokafka gives them."""
 
     async def ask(consumer: Any, admin: Any) -> list[Any]:
-        ((described),) = await admin.describe_topics([topic])
+        (described,) = await admin.describe_topics([topic])
         partitions = [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)

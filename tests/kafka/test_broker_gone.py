@@ -38,7 +38,7 @@ def test_a_broker_that_goes_and_comes_back_mid_replay_changes_nothing(
         own_kafka.start()
         ours.done(replay)
         assert ours.report() == sample.report
-        api.wait_for(200)
+        api.wait_until_current()
         assert api.report() == sample.report
         assert (worker.exit_code, host.exit_code, api.process.exit_code) == (None, None, None)
 

@@ -56,7 +56,7 @@ def test_replay_worker_replica_and_api_connect_by_the_settings(
         ours.replay(sample.folder)
         ours.run("replica", state="host")
         api = ours.api("host")
-        api.wait_for(200)
+        api.wait_until_current()
         assert api.report() == sample.report
         assert broker.user.password not in ours.outputs()
 

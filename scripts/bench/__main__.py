@@ -22,6 +22,7 @@ from scripts.bench.live import measure_live
 from scripts.bench.reports import measure_reports
 from scripts.bench.rows import Row, table_of
 from scripts.bench.service import BenchFailed, as_json
+from scripts.bench.sizes import measure_sizes
 from scripts.kafka.errors import LocalKafkaError
 from scripts.processes import ChildEnded
 
@@ -30,6 +31,7 @@ PARTS: Final[dict[str, Part]] = {
     "bulk": measure_bulk,
     "backlog": measure_backlog,
     "live": measure_live,
+    "sizes": measure_sizes,
 }
 
 _WIDTH: Final = 170

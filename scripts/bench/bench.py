@@ -54,9 +54,7 @@ class Bench:
     def stores(self) -> list[StoreId]:
         """The stores that are polled in the data."""
         if not self._stores:
-            path = next(self.data.glob("store_status.csv*"))
-            polled = pl.read_csv(path, columns=["store_id"], infer_schema=False)
-            self._stores = [StoreId(store) for store in polled["store_id"].unique().sort()]
+            self._stores = stores_of(self.data)
         return self._stores
 
     @property
@@ -103,3 +101,9 @@ class Bench:
 
 Part = Callable[[Bench], Iterator[Row]]
 """Measures something, and gives a row as soon as it has one."""
+
+
+def stores_of(folder: Path) -> list[StoreId]:
+    """The stores that are polled in a folder of CSVs."""
+    polls = pl.read_csv(next(folder.glob("store_status.csv*")), columns=["store_id"], infer_schema=False)
+    return [StoreId(store) for store in polls["store_id"].unique().sort()]

@@ -129,7 +129,7 @@ class Api:
 
         def is_current() -> bool:
             health = self.health()
-            return bool(health["ready"]) and health["lag"]["records"] == 0
+            return bool(health["ready"]) and not any(health["lag"]["records"].values())
 
         until(f"the API trails nothing: {self.process.output}", is_current, seconds)
 

@@ -1,0 +1,163 @@
+"""The changelog gives lost tables back; what others write to it is refused, or undone."""
+
+import shutil
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, encode_head, head_key
+from schemas.topics import CHANGELOG, POLLS
+from schemas.values import StoreId
+from tests.e2e.harness import wait_until_applied
+from tests.kafka.broker import Kafka
+from tests.kafka.harness import Fleet, Sample, ends_of, fleet, produce, records_of, sample_in
+
+_STORE = StoreId("another-store")
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample_in(tmp_path_factory.getbasetemp())
+
+
+def test_a_worker_that_lost_its_folder_recovers_in_a_running_fleet(
+    clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        lost = ours.ready_worker("lost")
+        ours.ready_worker("other")
+        replay = ours.start_replay(sample.folder, "--speed", 100_000)
+        time.sleep(4)  # a moment in the middle, not a wait for anything
+        lost.kill()
+        shutil.rmtree(lost.state)
+        ours.worker("lost")
+        ours.done(replay)
+        assert ours.report() == sample.report
+
+
+@pytest.mark.parametrize("of", ["polls", "hours and zones"])
+def test_all_workers_lose_their_folders_after_the_replay(
+    of: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    """What is in the topics is committed, so all must come from the changelog."""
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        workers = [ours.worker("a"), ours.worker("b")]
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        for worker in workers:
+            worker.kill()
+            shutil.rmtree(worker.state)
+        for name in ("a", "b"):
+            ours.worker(name)
+        ours.replay(only(of, sample, tmp_path / "again"))
+        assert ours.report() == sample.report
+
+
+def only(of: str, sample: Sample, folder: Path) -> Path:
+    """The sample, or without any poll but one."""
+    shutil.copytree(sample.folder, folder)
+    if of != "polls":
+        polls = pl.read_csv(folder / "store_status.csv", infer_schema=False)
+        polls.head(1).write_csv(folder / "store_status.csv")
+    return folder
+
+
+JUNK = {
+    "a key of nobody": (b"Zjunk", b"junk", "no such key"),
+    "a value that is no head": (head_key(_STORE), bytes([HEAD_VERSION]) + b"junk", "a head of 5 bytes"),
+    "an empty value": (head_key(_STORE), b"", "empty value"),
+    "a newer version": (
+        head_key(_STORE),
+        bytes([HEAD_VERSION + 1]) + encode_head(EMPTY_HEAD)[1:],
+        f"format {HEAD_VERSION + 1}",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", JUNK)
+def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is_named(
+    kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    key, value, fault = JUNK[kind]
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        ours.worker("first")
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        ours.close()
+        (offset,) = produce(ours.url, CHANGELOG, [(key, value, 7)])
+        recovering = ours.worker("second")
+        assert recovering.wait(60) == 4
+    assert fault in recovering.text
+    assert f"{CHANGELOG}, partition 7, offset {offset}" in recovering.text
+    assert "Traceback" not in recovering.text
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JUNK if kind != "a newer version"])
+def test_junk_in_the_changelog_is_left_out_where_that_is_set(
+    kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    key, value, _ = JUNK[kind]
+    with fleet(clean_kafka.url, tmp_path, malformed_changelog="skip") as ours:
+        ours.worker("first")
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        ours.close()
+        (offset,) = produce(ours.url, CHANGELOG, [(key, value, 7)])
+        recovering = ours.ready_worker("second")
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        assert f"{CHANGELOG}, partition 7, offset {offset}" in recovering.text
+
+
+def test_a_replica_says_of_junk_what_a_worker_says(
+    clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        ours.done(ours.run("topics", state="topics"))
+        (offset,) = produce(ours.url, CHANGELOG, [(b"Zjunk", b"junk", 7)])
+        replica = ours.run("replica", state="host")
+        assert replica.wait(60) == 4
+        assert f"{CHANGELOG}, partition 7, offset {offset}" in replica.text
+        assert "Traceback" not in replica.text
+        skipping = ours.run("replica", state="skipping", malformed_changelog="skip")
+        ours.worker(malformed_changelog="skip")
+        ours.replay(sample.folder)
+        ends = {at: end for at, end in ends_of(ours.url, POLLS).items() if end}
+        wait_until_applied(skipping.state, ends)
+
+
+def test_stale_rows_that_a_woken_worker_writes_late_do_not_last(
+    clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    """Half of the polls; a copy of their rows; all polls; the copy again, as if late; a poll more; recovery."""
+    half = tmp_path / "half"
+    shutil.copytree(sample.folder, half)
+    polls = pl.read_csv(half / "store_status.csv", infer_schema=False)
+    polls.sort("timestamp_utc").head(len(polls) // 2).write_csv(half / "store_status.csv")
+    with fleet(clean_kafka.url, tmp_path / "fleet") as ours:
+        worker = ours.worker()
+        ours.replay(half)
+        ours.report()
+        stale = rows_in_changelog(ours, partition=3)
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        produce(ours.url, CHANGELOG, [(key, value, 3) for key, value in stale.items()])
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        worker.kill()
+        shutil.rmtree(worker.state)
+        ours.worker()
+        ours.replay(only("hours and zones", sample, tmp_path / "again"))
+        assert ours.report() == sample.report
+        assert "somebody else wrote to our changelog" in ours.outputs()
+
+
+def rows_in_changelog(ours: Fleet, partition: int) -> dict[bytes, bytes]:
+    """The heads and pages of a partition as they stand."""
+    return {
+        record.key: record.value
+        for record in records_of(ours.url, CHANGELOG)
+        if record.partition == partition and record.key[:1] in (HEAD_PREFIX, PAGE_PREFIX)
+    }

@@ -53,6 +53,6 @@ def assert_same_report(data: Path, folder: Path) -> None:
     ours, theirs = folder / "ours.csv", folder / "theirs.csv"
     done = storepulse("report", "--data", data, "--out", ours)
     assert done.returncode == 0, done.stderr
-    batch = [sys.executable, "-m", "scripts.bench.peers.polars_batch", data, theirs]
+    batch = [sys.executable, "-m", "scripts.bench.peers.polars_batch", str(data), str(theirs)]
     subprocess.run(batch, check=True, timeout=60)
     assert ours.read_text() == theirs.read_text()

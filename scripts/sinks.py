@@ -6,10 +6,10 @@ Owns: batching records towards a broker and the positions they reached. Must not
 import asyncio
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
@@ -28,68 +28,18 @@ Positions = dict[tuple[str, int], int]
 
 _BATCH_BYTES: Final = 4 << 20
 _KAFKA_BATCH_BYTES: Final = 512 << 10
+_OUTAGE_MS: Final = 300_000
+"""For how long records wait for a broker that is down, before the replay gives up."""
 
 
-class Sink(AbstractContextManager["Sink"], Protocol):
+class Sink(ABC):
     """Takes records in order; leaving the context without an error flushes."""
 
-    def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
-        """Send one record to its store's partition; may keep it until the next flush."""
-
-    def flush(self) -> Positions:
-        """Wait until the broker has all of it; the positions reached so far."""
-
-
-class EmbeddedSink(Sink):
-    """Appends to the embedded log, some megabytes a transaction."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._partitions = asyncio.run(declare_topics(settings))
-        self._log = EmbeddedLog(settings.log_path)
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
         self._waiting: list[NewRecord] = []
         self._bytes = 0
         self._reached: Positions = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.flush()
-        self._log.close()
-
-    def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
-        partition = partition_of(store_id, self._partitions)
-        self._waiting.append(
-            NewRecord(topic, partition, store_id.encode(), value, time.time_ns() // 1_000_000)
-        )
-        self._bytes += len(value or b"")
-        if self._bytes > _BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> Positions:
-        for record, offset in zip(self._waiting, self._log.append(self._waiting), strict=True):
-            self._reached[record.topic, record.partition] = offset + 1
-        self._waiting, self._bytes = [], 0
-        return dict(self._reached)
-
-
-class KafkaSink(Sink):
-    """Sends to Kafka through an idempotent aiokafka producer, whose event loop runs in a thread of ours."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._thread = LoopThread()
-        self._waiting: list[NewRecord] = []
-        self._bytes = 0
-        self._reached: Positions = {}
-        try:
-            self._partitions = self._thread.run(declare_topics(settings))
-            self._producer = self._thread.run(_started_producer(settings))
-        except BaseException:
-            self._thread.stop()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -100,26 +50,75 @@ class KafkaSink(Sink):
         try:
             if error is None:
                 self.flush()
-            self._thread.run(self._producer.stop())
         finally:
-            self._thread.stop()
+            self._close()
 
     def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
+        """Send one record to its store's partition; may keep it until the next flush."""
         partition = partition_of(store_id, self._partitions)
-        self._waiting.append(
-            NewRecord(topic, partition, store_id.encode(), value, time.time_ns() // 1_000_000)
-        )
+        now_ms = time.time_ns() // 1_000_000
+        self._waiting.append(NewRecord(topic, partition, store_id.encode(), value, now_ms))
         self._bytes += len(value or b"")
         if self._bytes > _BATCH_BYTES:
             self.flush()
 
     def flush(self) -> Positions:
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        rows = sorted(waiting, key=lambda record: (record.topic, record.partition))
-        records = ((row.topic, row.partition, row.key, row.value) for row in rows)
-        reached = self._thread.run(append_many(self._producer, records))
-        self._reached.update({partition: offset + 1 for partition, offset in reached.items()})
+        """Wait until the broker has all of it; the positions reached so far."""
+        self._reached.update(self._append(self._waiting))
+        self._waiting, self._bytes = [], 0
         return dict(self._reached)
+
+    @abstractmethod
+    def _append(self, records: list[NewRecord]) -> Positions:
+        """Append records, and wait until the broker has them; the positions reached."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Let go of the broker."""
+
+
+class EmbeddedSink(Sink):
+    """Appends to the embedded log, some megabytes a transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(asyncio.run(declare_topics(settings)))
+        self._log = EmbeddedLog(settings.log_path)
+
+    def _append(self, records: list[NewRecord]) -> Positions:
+        offsets = self._log.append(records)
+        return {
+            (record.topic, record.partition): offset + 1
+            for record, offset in zip(records, offsets, strict=True)
+        }
+
+    def _close(self) -> None:
+        self._log.close()
+
+
+class KafkaSink(Sink):
+    """Sends to Kafka through an idempotent aiokafka producer, whose event loop runs in a thread of ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._thread = LoopThread()
+        try:
+            super().__init__(self._thread.run(declare_topics(settings)))
+            self._producer = self._thread.run(_started_producer(settings))
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    def _append(self, records: list[NewRecord]) -> Positions:
+        rows = sorted(records, key=lambda record: (record.topic, record.partition))
+        appended = append_many(
+            self._producer, ((row.topic, row.partition, row.key, row.value) for row in rows)
+        )
+        return {partition: offset + 1 for partition, offset in self._thread.run(appended).items()}
+
+    def _close(self) -> None:
+        try:
+            self._thread.run(self._producer.stop())
+        finally:
+            self._thread.stop()
 
 
 class LoopThread:
@@ -143,7 +142,10 @@ class LoopThread:
 
 async def _started_producer(settings: Settings) -> Any:
     producer = AIOKafkaProducer(
-        **client_options(settings), enable_idempotence=True, max_batch_size=_KAFKA_BATCH_BYTES
+        **client_options(settings),
+        enable_idempotence=True,
+        max_batch_size=_KAFKA_BATCH_BYTES,
+        request_timeout_ms=_OUTAGE_MS,
     )
     await producer.start()
     return producer

@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak kafka lock clean
+.PHONY: help run test soak bench kafka lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: .venv/checks ## set up, then lint, types and tests
 
 soak: .venv/checks ## the tests that take long
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
+
+bench: .venv/checks ## measure, each figure beside that of a peer
+	@$(call in_tmp,$(BIN)/python -m scripts.bench)
 
 kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 and, once, Maven)
 	@$(BIN)/python -m scripts.kafka run

@@ -18,7 +18,7 @@ from scripts.progress import Progress
 from scripts.replay import ReplaySummary, replay
 from scripts.sinks import Positions, open_sink
 
-_LOOK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.05
 
 
 def make_report(

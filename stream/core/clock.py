@@ -123,6 +123,11 @@ class Readings:
         return [(opened, closed) for opened, closed in zip(opens, closes, strict=True) if opened < closed]
 
 
+def blocks(from_us: int, to_us: int) -> tuple[int, int]:
+    """The ends of the whole blocks of days in which some instants lie: what readings are prepared for."""
+    return from_us // _BLOCK_US * _BLOCK_US, (to_us // _BLOCK_US + 1) * _BLOCK_US
+
+
 class ReadingsStack:
     """The readings of many clocks, as one: their intervals stand end to end in a single sorted array."""
 
@@ -164,8 +169,7 @@ class BusinessClock:
         """The clock, readable from `from_us` to `to_us` at least (both included)."""
         kept = self._readings
         if kept is None or from_us < kept.from_us or to_us > kept.to_us:
-            first, last = from_us // _BLOCK_US, to_us // _BLOCK_US + 1
-            kept = self._readings = self._prepare(first * _BLOCK_US, last * _BLOCK_US)
+            kept = self._readings = self._prepare(*blocks(from_us, to_us))
         return kept
 
     def wall_us(self, at_us: int) -> int:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from schemas.state import HeadColumns, Int64s, decode_schedule
 from schemas.values import DAY_US
-from stream.core.clock import BusinessClock, ReadingsStack, clock_of
+from stream.core.clock import BusinessClock, ReadingsStack, blocks, clock_of
 from stream.core.ledger import accumulate, day_changes
 from stream.core.windows import Window
 
@@ -50,25 +50,42 @@ def totals(heads: HeadColumns, spans: Sequence[Window], load_day: LoadDay) -> li
     """
     edges = sorted({at for span in spans for at in (span.from_us, span.to_us)})
     heads = _unfold(heads, edges, load_day)
-    clocks = ReadingsStack([_clock(s).readings(edges[0], edges[-1]) for s in heads.schedules])
-    read_us = {at: clocks.read_us(heads.schedule_of, at) for at in edges}
+    stack = _stack(tuple(heads.schedules), *blocks(edges[0], edges[-1]))
+    every_schedule = np.arange(len(heads.schedules))
+    reads = {at: stack.read_us(every_schedule, at)[heads.schedule_of] for at in edges}
     until = {at: _marks_until(heads, at) for at in edges}
-    every = []
-    for span in spans:
-        open_us = read_us[span.to_us] - read_us[span.from_us]
-        i, j = until[span.from_us], until[span.to_us]
-        up_us = np.where(_is_active(heads, i), open_us, 0)
-        changed = np.flatnonzero(j > i)
-        next_, last = heads.first_mark[changed] + i[changed], heads.first_mark[changed] + j[changed] - 1
-        first_us = clocks.read_us(heads.schedule_of[changed], heads.mark_codes[next_] >> 1)
-        last_us = clocks.read_us(heads.schedule_of[changed], heads.mark_codes[last] >> 1)
-        up_us[changed] = (
-            np.where(_is_active(heads, i)[changed], first_us - read_us[span.from_us][changed], 0)
-            + (_up_us(heads, last) - _up_us(heads, next_))
-            + np.where(heads.mark_codes[last] & 1, read_us[span.to_us][changed] - last_us, 0)
-        )
-        every.append(Totals(open_us, up_us))
-    return every
+    return [_totals(heads, stack, span, reads, until) for span in spans]
+
+
+def _totals(
+    heads: HeadColumns,
+    stack: ReadingsStack,
+    span: Window,
+    reads: dict[int, Int64s],
+    until: dict[int, Int64s],
+) -> Totals:
+    """One window, by the formula above; `reads` and `until` hold the clocks and marks at its ends."""
+    i, j = until[span.from_us], until[span.to_us]
+    open_us = reads[span.to_us] - reads[span.from_us]
+    was_up = _is_active(heads, i)
+    up_us = np.where(was_up, open_us, 0)
+    changed = (j > i).nonzero()[0]
+    next_, last = heads.first_mark[changed] + i[changed], heads.first_mark[changed] + j[changed] - 1
+    schedules = heads.schedule_of[changed]
+    first_us = stack.read_us(schedules, heads.mark_codes[next_] >> 1) - reads[span.from_us][changed]
+    last_us = reads[span.to_us][changed] - stack.read_us(schedules, heads.mark_codes[last] >> 1)
+    up_us[changed] = (
+        np.where(was_up[changed], first_us, 0)
+        + (_up_us(heads, last) - _up_us(heads, next_))
+        + np.where(heads.mark_codes[last] & 1, last_us, 0)
+    )
+    return Totals(open_us, up_us)
+
+
+@lru_cache(maxsize=4)
+def _stack(schedules: tuple[bytes, ...], from_us: int, to_us: int) -> ReadingsStack:
+    """The clocks of some schedules, together; reports that follow each other share it."""
+    return ReadingsStack([_clock(schedule).readings(from_us, to_us) for schedule in schedules])
 
 
 @lru_cache(maxsize=65_536)

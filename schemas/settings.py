@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         float, Field(ge=0, description="Applied polls kept in the embedded log, in days")
     ] = 2.0
     flush_seconds: Annotated[float, Field(gt=0, le=60, description="How long a poll may wait in memory")] = (
-        0.1
+        0.05
     )
     host: Annotated[str, Field(description="Address the API listens on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="Port the API listens on")] = 8000

@@ -7,7 +7,7 @@ A store belongs to the partition that murmur2 gives its key. A record that an ou
 (librdkafka hashes with CRC32) is sent on, with its own timestamp, and counted.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -101,10 +101,9 @@ class _TopicReader(Generic[T]):
     async def read_events(self, stream: Stream[object]) -> None:
         """The agent. Events are acknowledged by the ledgers, when what they say is written."""
         async for event in stream.noack().events():
-            message, sent = event.message, list[Awaitable[object]]()
+            message = event.message
             records = message.value if isinstance(message.value, list) else [message]
-            for record in records:
-                await self._take(message.partition, record, sent)
+            sent = [await problem for problem in self._take(message.partition, records)]
             next_offset = message.offset + 1
             await self._ledgers.taken(
                 message.partition,
@@ -115,19 +114,21 @@ class _TopicReader(Generic[T]):
                 more_waits=next_offset < (self._app.consumer.highwater(message.tp) or 0),
             )
 
-    async def _take(self, partition: int, record: Record, sent: list[Awaitable[object]]) -> None:
-        try:
-            store_id, said, rejects = self._read(record)
-        except Rejected as reject:
-            sent.append(await self._send_dead_letter(partition, record, reject.reason, ()))
-            return
-        if partition_of(store_id, self._partitions) != partition:
-            sent.append(await self._forward(store_id, record))
-            return
-        self._add(self._ledgers, partition, store_id, said)
-        for reason in dict.fromkeys(reject.reason for reject in rejects):
-            indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
-            sent.append(await self._send_dead_letter(partition, record, reason, indexes))
+    def _take(self, partition: int, records: list[Record]) -> Iterator[Awaitable[Awaitable[object]]]:
+        """Add what the records say. Those that must be sent elsewhere come out, as sends to be awaited."""
+        for record in records:
+            try:
+                store_id, said, rejects = self._read(record)
+            except Rejected as reject:
+                yield self._send_dead_letter(partition, record, reject.reason, ())
+                continue
+            if partition_of(store_id, self._partitions) != partition:
+                yield self._forward(store_id, record)
+                continue
+            self._add(self._ledgers, partition, store_id, said)
+            for reason in dict.fromkeys(reject.reason for reject in rejects):
+                indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
+                yield self._send_dead_letter(partition, record, reason, indexes)
 
     async def _forward(self, store_id: StoreId, record: Record) -> Awaitable[object]:
         RECORDS_FORWARDED.labels(self._topic).inc()
@@ -136,7 +137,7 @@ class _TopicReader(Generic[T]):
             store_id.encode(),
             record.value,
             partition_of(store_id, self._partitions),
-            record.timestamp_ms / 1000,
+            (record.timestamp_ms + 0.5) / 1000,  # Faust cuts it to milliseconds again
             list(record.headers),
         )
 

@@ -16,9 +16,10 @@ from query_api.health import BrokerProbe
 from schemas.settings import Settings
 from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
-from stream.connection import client_options
+from stream.connection import client_options, try_servers
 from stream.embedded.lock import held
 from stream.embedded.log import EmbeddedLog
+from stream.topics import reach
 
 _PROBE_TIMEOUT_MS: Final = 4_000
 _SOURCES: Final = frozenset(spec.name for spec in SOURCES)
@@ -122,5 +123,8 @@ class KafkaProbe(BrokerProbe):
 
 
 def open_probe(settings: Settings) -> BrokerProbe:
-    """The probe of the configured broker."""
-    return EmbeddedProbe(settings) if settings.is_embedded else KafkaProbe(settings)
+    """The probe of the configured broker. Raises stream.errors.TopicsUnusable where no Kafka answers at start."""
+    if settings.is_embedded:
+        return EmbeddedProbe(settings)
+    asyncio.run(reach(settings, lambda: try_servers(settings)))
+    return KafkaProbe(settings)

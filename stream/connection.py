@@ -1,16 +1,21 @@
 """How Kafka is reached: bootstrap servers, TLS, SASL, in the words of each client.
 
-Owns: turning settings into what aiokafka and Faust take. Must not know: what is sent.
+Owns: turning settings into what aiokafka and Faust take, and why a broker does not take us. Must not know: what
+is sent.
 """
 
 import ssl
-from typing import Any
+from typing import Any, Final
 
 import faust
+from aiokafka.conn import collect_hosts, create_conn  # type: ignore[import-untyped]  # it has no types
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]  # it has no types
 from yarl import URL
 
 from schemas.settings import Settings
+
+_CONNECT_SECONDS: Final = 10.0
 
 
 def bootstrap_servers(settings: Settings) -> list[str]:
@@ -43,6 +48,25 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = _secret(settings)
     return options
+
+
+async def try_servers(settings: Settings) -> None:
+    """Connect to the first server that takes us, and let go again: aiokafka's clients only log why they could not.
+
+    Raises what the last one tried raised: KafkaError, OSError (TLS and timeouts among them).
+    """
+    options = client_options(settings)
+    timeout_ms = int(1000 * min(settings.kafka_patience_seconds, _CONNECT_SECONDS))
+    failures: list[Exception] = []
+    for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
+        try:
+            connection = await create_conn(host, port, request_timeout_ms=timeout_ms, **options)
+        except (KafkaError, OSError) as error:
+            failures.append(error)
+        else:
+            connection.close()
+            return
+    raise failures[-1]
 
 
 def faust_credentials(settings: Settings) -> Any:

@@ -21,9 +21,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it has no types
 
 from schemas.settings import Settings
+from schemas.state import MalformedRow, NewerState, check_row
 from schemas.topics import CHANGELOG
 from stream.connection import client_options
 from stream.embedded.lock import StateLock
+from stream.errors import MalformedChangelog
 from stream.rocks import Table, open_table, stored_offset, write_rows
 from stream.topics import declare_topics
 
@@ -64,7 +66,7 @@ class Replica:
         self._tables: dict[int, Table] = {}
 
     async def follow(self) -> None:
-        """Follow until cancelled. Raises what aiokafka and RocksDB raise."""
+        """Follow until cancelled. Raises MalformedChangelog, NewerState, and what aiokafka and RocksDB raise."""
         consumer = AIOKafkaConsumer(
             **client_options(self._settings), enable_auto_commit=False, fetch_max_wait_ms=_FETCH_MS
         )
@@ -92,14 +94,41 @@ class Replica:
         for tp in assigned:
             path = self._settings.table_path(tp.partition)
             _remove_stale(path)
-            table = self._tables[tp.partition] = open_table(path)
-            offset = stored_offset(table)
+            table, offset = _opened(path, ends[tp])
+            self._tables[tp.partition] = table
             consumer.seek(tp, 0 if offset is None else offset + 1)
             log.info("replica follows", partition=tp.partition, has=offset, log_end=ends[tp])
 
     def _apply(self, partition: int, records: list[Any]) -> None:
-        rows = ((record.key, record.value) for record in records)
+        rows = [(record.key, record.value) for record in records if self._is_row(partition, record)]
         write_rows(self._tables[partition], rows, records[-1].offset)
+
+    def _is_row(self, partition: int, record: Any) -> bool:
+        """Whether a changelog record is a row of ours. Raises MalformedChangelog, NewerState."""
+        try:
+            check_row(record.key, record.value)
+        except NewerState as error:
+            what = f"row at {CHANGELOG}, partition {partition}, offset {record.offset},"
+            raise NewerState(what, error.found, error.known) from None
+        except MalformedRow as error:
+            found = MalformedChangelog(CHANGELOG, partition, record.offset, error)
+            if self._settings.malformed_changelog == "stop":
+                raise found from None
+            log.error("left out", fault=str(found))
+            return False
+        return True
+
+
+def _opened(path: Path, log_end: int) -> tuple[Table, int | None]:
+    """The table and the offset it reaches; made anew where that is past the end of a changelog that began anew."""
+    table = open_table(path)
+    offset = stored_offset(table)
+    if offset is None or offset < log_end:
+        return table, offset
+    log.warning("table is of an older changelog; making it anew", path=str(path))
+    table.close()
+    shutil.rmtree(path)
+    return open_table(path), None
 
 
 def _remove_stale(path: Path) -> None:

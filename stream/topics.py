@@ -5,17 +5,25 @@ sent on them.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # it has no types
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
 
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
-from stream.connection import bootstrap_servers, client_options
+from stream.connection import bootstrap_servers, client_options, try_servers
 from stream.embedded.log import EmbeddedLog
 from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer, TopicsUnusable
 
@@ -27,6 +35,13 @@ _EMBEDDED_PARTITIONS: Final = 1
 _KAFKA_PARTITIONS: Final = 12
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 8.0
+_REFUSALS: Final = (
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    ssl.SSLCertVerificationError,
+)
+"""What no waiting will mend."""
 
 
 async def declare_topics(settings: Settings) -> int:
@@ -70,24 +85,37 @@ async def _declare_on_kafka(settings: Settings) -> int:
 
 
 async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
-    """Connect to Kafka, trying again with growing pauses. Raises BrokerUnreachable after the patience set."""
+    """Connect to Kafka, trying again with growing pauses.
+
+    Raises BrokerUnreachable after the patience set, and at once TopicsUnusable where password or certificate
+    are wrong.
+    """
     deadline, wait_s = time.monotonic() + settings.kafka_patience_seconds, _FIRST_WAIT_S
     servers = bootstrap_servers(settings)
     while True:
         try:
             return await connect()
+        except _REFUSALS as error:
+            raise TopicsUnusable(
+                f"the Kafka broker at {', '.join(servers)} and we do not trust each other ({error}): check the "
+                "STOREPULSE_KAFKA_* settings"
+            ) from None
         except (KafkaError, OSError) as error:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise BrokerUnreachable(servers, settings.kafka_patience_seconds, str(error)) from None
             log.warning(
-                "no Kafka broker answers yet", servers=servers, next_try_s=round(min(wait_s, left_s), 1)
+                "no Kafka broker answers yet",
+                servers=servers,
+                cause=str(error),
+                next_try_s=round(min(wait_s, left_s), 1),
             )
             await asyncio.sleep(min(wait_s, left_s))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
 async def _connected_admin(settings: Settings) -> Any:
+    await try_servers(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()

@@ -49,13 +49,13 @@ def sample_in(base: Path, stores: int = 300) -> Sample:
 
 
 class Process:
-    """A running `storepulse <args>`; what it prints goes to `<state>/<command>.out`."""
+    """A running `storepulse <args>`; what it prints goes to a file beside its state folder."""
 
     def __init__(self, args: Sequence[object], state: Path, environment: Mapping[str, str]) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.name = str(args[0])
         self.state = state
-        self.output = state / f"{self.name}.out"
+        self.output = state.with_name(f"{state.name}-{self.name}.out")
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STOREPULSE_")}
         with self.output.open("a") as out:
             self._process = subprocess.Popen(

@@ -48,7 +48,7 @@ class _PollMessage(msgspec.Struct):
     store_id: str
     status: str | None = None
     timestamp_utc: str | None = None
-    timestamps_us: list[int] | None = None
+    timestamps_us: list[Any] | None = None
     statuses: str = ""
 
 
@@ -80,6 +80,9 @@ class Polls:
     rejects: Sequence[Rejected] = ()
 
 
+_MOST_INDEXES: Final = 1000
+"""Bad polls of one record that its dead letter names."""
+
 _ACTIVE: Final = {status.value: code_of(0, status) for status in Status}
 
 _decode_poll = msgspec.json.Decoder(_PollMessage).decode
@@ -94,7 +97,7 @@ def decode_polls(key: bytes | None, value: bytes | None, recorded_ms: int) -> Po
         return Polls(_store_of(key, None), None)
     message = _decode(_decode_poll, value)
     store_id = _store_of(key, message.store_id)
-    latest_us = recorded_ms * 1000 + MOST_AHEAD_US
+    latest_us = min(recorded_ms * 1000 + MOST_AHEAD_US, LATEST_INSTANT_US - 1)
     if message.timestamps_us is not None:
         return _many_polls(store_id, message.timestamps_us, message.statuses, latest_us)
     active = _ACTIVE.get(message.status or "")
@@ -159,15 +162,19 @@ def dead_letter_headers(
         ("dlq.offset", str(offset).encode()),
     ]
     if indexes:
-        headers.append(("dlq.index", ",".join(map(str, indexes)).encode()))
+        more = f" and {len(indexes) - _MOST_INDEXES} more" if len(indexes) > _MOST_INDEXES else ""
+        headers.append(("dlq.index", (",".join(map(str, indexes[:_MOST_INDEXES])) + more).encode()))
     return headers
 
 
 def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, latest_us: int) -> Polls:
     try:
-        at_us = np.array(timestamps_us, np.int64)
-    except OverflowError:
-        raise Rejected(RejectReason.BAD_TIME, "timestamps_us past the year 10000") from None
+        at_us = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
+        sound = set(map(type, timestamps_us)) <= {int}
+    except (OverflowError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        return _odd_polls(store_id, timestamps_us, statuses, latest_us)
     letters = np.frombuffer(statuses.encode("ascii", "replace").ljust(len(at_us)), np.uint8)[: len(at_us)]
     active = letters == ord("A")
     good = (active | (letters == ord("I"))) & (at_us >= 0) & (at_us <= latest_us)
@@ -179,6 +186,20 @@ def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, late
         for index in np.flatnonzero(~good).tolist()
     ]
     return Polls(store_id, codes[good], rejects)
+
+
+def _odd_polls(store_id: StoreId, timestamps_us: list[Any], statuses: str, latest_us: int) -> Polls:
+    """The good polls where some element is no instant at all."""
+    good, letters, rejects = [], [], []
+    for index, at_us in enumerate(timestamps_us):
+        if type(at_us) is int and abs(at_us) < LATEST_INSTANT_US:
+            good.append((index, at_us))
+            letters.append(statuses[index : index + 1] or "?")
+        else:
+            rejects.append(Rejected(RejectReason.BAD_TIME, str(at_us)[:100], index))
+    polls = _many_polls(store_id, [at_us for _, at_us in good], "".join(letters), latest_us)
+    rejects += [Rejected(each.reason, each.text, good[each.index or 0][0]) for each in polls.rejects]
+    return Polls(store_id, polls.codes, rejects)
 
 
 def _reject_of(index: int, at_us: int, letter: str, latest_us: int) -> Rejected:
@@ -205,7 +226,7 @@ def _store_of(key: bytes | None, named: str | None) -> StoreId:
 def _decode(decode: Any, value: bytes) -> Any:
     try:
         return decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = RejectReason.NO_STORE_ID if "store_id" in str(error) else RejectReason.NOT_JSON
         raise Rejected(reason, str(error)) from None
 

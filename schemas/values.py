@@ -50,6 +50,7 @@ class RejectReason(Enum):
     BAD_DAY = "day outside 0 to 6"
     BAD_HOURS = "no time of day"
     UNKNOWN_ZONE = "unknown zone"
+    UNREADABLE = "cannot be read"
 
 
 class Rejected(ValueError):

@@ -5,15 +5,18 @@ calls. Results go to stdout or a file, everything else to stderr.
 
 Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 3 the input cannot be read;
 4 broker, state folder or port cannot be used; 5 a part ended by itself; 6 no exact report can be made;
-130 interrupted.
+70 a bug, please report it; 130 interrupted; 143 told to stop by SIGTERM in the middle of work.
 """
 
 import errno
+import signal
 import sys
 import tempfile
+import traceback
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -30,7 +33,7 @@ from scripts.processes import ChildEnded, follow_parent, worker_of
 from scripts.progress import Progress
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
-from stream.errors import LostPartition, MalformedChangelog, TopicsUnusable
+from stream.errors import LostPartition, StreamError
 
 EXIT_STRICT: Final = 1
 EXIT_USAGE: Final = 2
@@ -38,16 +41,17 @@ EXIT_INPUT: Final = 3
 EXIT_UNUSABLE: Final = 4
 EXIT_ENDED: Final = 5
 EXIT_NO_REPORT: Final = 6
+EXIT_BUG: Final = 70
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 _EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (StrictStop, EXIT_STRICT),
     (ValidationError, EXIT_USAGE),
     (CsvInputError, EXIT_INPUT),
     (LogError, EXIT_UNUSABLE),
-    (TopicsUnusable, EXIT_UNUSABLE),
-    (MalformedChangelog, EXIT_UNUSABLE),
     (LostPartition, EXIT_ENDED),
+    (StreamError, EXIT_UNUSABLE),
     (LockHeld, EXIT_UNUSABLE),
     (LockNotWritable, EXIT_UNUSABLE),
     (NewerState, EXIT_UNUSABLE),
@@ -231,15 +235,24 @@ def _instant(text: str) -> int:
 
 def main() -> NoReturn:
     """Run the command; an error that users can do something about is one message and an exit code."""
+    signal.signal(signal.SIGTERM, _end)  # until a long-running command sets its own
     try:
         app()
+    except SystemExit:
+        raise
     except BaseException as error:
         code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), None)
         if code is None:
-            raise
+            traceback.print_exc()
+            sys.exit(EXIT_BUG)
         typer.echo(f"storepulse: {_explained(error)}", err=True)
         sys.exit(code)
     sys.exit(0)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave by the way of an error, so that temporary folders and children go."""
+    sys.exit(EXIT_TERMINATED)
 
 
 def _explained(error: BaseException) -> str:

@@ -24,6 +24,8 @@ from scripts.sinks import Positions, Sink
 
 _MOST_POLLS_TOGETHER: Final = 4_000_000
 """Polls of the bulk form held in memory, about 40 bytes each."""
+_MOST_POLLS_A_RECORD: Final = 20_000
+"""About 400 KB: well below what a broker takes in one record."""
 _PACE_SECONDS: Final = 0.01
 """How far apart, at most, the timed form looks at the clock."""
 
@@ -78,7 +80,9 @@ def _send_bulk(frames: Iterator[pl.DataFrame], sink: Sink, progress: Progress) -
             pl.col("at_us"), letter.str.join("").alias("statuses")
         )
         for store_id, at_us, statuses in stores.iter_rows():
-            sink.send(POLLS, store_id, encode_polls(store_id, at_us, statuses))
+            for first in range(0, len(at_us), _MOST_POLLS_A_RECORD):
+                part = slice(first, first + _MOST_POLLS_A_RECORD)
+                sink.send(POLLS, store_id, encode_polls(store_id, at_us[part], statuses[part]))
         sent += len(frame)
         progress.advance(len(frame), "polls sent")
     return sent

@@ -12,14 +12,16 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
 from schemas.values import StoreId
 from stream.connection import client_options
 from stream.embedded.log import EmbeddedLog, NewRecord
+from stream.errors import BrokerLost
 from stream.partitions import partition_of
 from stream.record_batches import append_many
-from stream.topics import declare_topics
+from stream.topics import MOST_RECORD_BYTES, declare_topics
 
 T = TypeVar("T")
 
@@ -112,7 +114,11 @@ class KafkaSink(Sink):
         appended = append_many(
             self._producer, ((row.topic, row.partition, row.key, row.value) for row in rows)
         )
-        return {partition: offset + 1 for partition, offset in self._thread.run(appended).items()}
+        try:
+            reached = self._thread.run(appended)
+        except KafkaError as error:
+            raise BrokerLost(str(error)) from error
+        return {partition: offset + 1 for partition, offset in reached.items()}
 
     def _close(self) -> None:
         try:
@@ -145,6 +151,7 @@ async def _started_producer(settings: Settings) -> Any:
         **client_options(settings),
         enable_idempotence=True,
         max_batch_size=_KAFKA_BATCH_BYTES,
+        max_request_size=MOST_RECORD_BYTES,
         request_timeout_ms=_OUTAGE_MS,
     )
     await producer.start()

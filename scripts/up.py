@@ -42,6 +42,7 @@ def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> 
         "STOREPULSE_PORT": str(settings.port),
     }
     with ExitStack() as stack:
+        stack.callback(target.clear)
         children = []
         for name in ("worker", "api"):
             child = Child(name, [name], environment)

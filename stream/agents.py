@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
 import faust
+import structlog
 from faust.streams import Stream
+from faust.types import EventT
 from prometheus_client import Counter
 
 from schemas.events import dead_letter_headers, decode_hours, decode_polls, decode_zone
@@ -24,6 +26,7 @@ from stream.embedded.log import Record
 from stream.ledgers import Ledgers
 from stream.partitions import partition_of
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Codes = Int64s | list[int]
 
@@ -101,18 +104,26 @@ class _TopicReader(Generic[T]):
     async def read_events(self, stream: Stream[object]) -> None:
         """The agent. Events are acknowledged by the ledgers, when what they say is written."""
         async for event in stream.noack().events():
-            message = event.message
-            records = message.value if isinstance(message.value, list) else [message]
-            sent = [await problem for problem in self._take(message.partition, records)]
-            next_offset = message.offset + 1
-            await self._ledgers.taken(
-                message.partition,
-                message.topic,
-                next_offset,
-                sent,
-                event.ack,
-                more_waits=next_offset < (self._app.consumer.highwater(message.tp) or 0),
-            )
+            try:
+                await self._take_event(event)
+            except Exception as error:
+                # Faust would start the agent again behind this event, and lose the rest of it.
+                await self._app.crash(error)
+                raise
+
+    async def _take_event(self, event: EventT[Any]) -> None:
+        message = event.message
+        records: Any = message.value if isinstance(message.value, list) else [message]
+        sent = [await problem for problem in self._take(message.partition, records)]
+        next_offset = message.offset + 1
+        await self._ledgers.taken(
+            message.partition,
+            message.topic,
+            next_offset,
+            sent,
+            event.ack,
+            more_waits=next_offset < (self._app.consumer.highwater(message.tp) or 0),
+        )
 
     def _take(self, partition: int, records: list[Record]) -> Iterator[Awaitable[Awaitable[object]]]:
         """Add what the records say. Those that must be sent elsewhere come out, as sends to be awaited."""
@@ -121,6 +132,13 @@ class _TopicReader(Generic[T]):
                 store_id, said, rejects = self._read(record)
             except Rejected as reject:
                 yield self._send_dead_letter(partition, record, reject.reason, ())
+                continue
+            except Exception as error:
+                # A record that we cannot judge must not stop all others; this is a bug of ours all the same.
+                log.exception(
+                    "a record cannot be read", topic=self._topic, offset=record.offset, error=repr(error)
+                )
+                yield self._send_dead_letter(partition, record, RejectReason.UNREADABLE, ())
                 continue
             if partition_of(store_id, self._partitions) != partition:
                 yield self._forward(store_id, record)
@@ -146,4 +164,7 @@ class _TopicReader(Generic[T]):
     ) -> Awaitable[object]:
         RECORDS_REJECTED.labels(self._topic, reason.value).inc()
         headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes)
-        return await self._app.producer.send(DEAD_LETTERS, record.key, record.value, None, None, headers)
+        value = (
+            b"" if record.key is None and record.value is None else record.value
+        )  # Kafka wants one of them
+        return await self._app.producer.send(DEAD_LETTERS, record.key, value, None, None, headers)

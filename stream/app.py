@@ -11,6 +11,8 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it has no types
+from faust.exceptions import ProducerSendError
 from prometheus_client import start_http_server
 
 from schemas.settings import Settings
@@ -19,9 +21,10 @@ from schemas.values import DAY_US
 from stream.agents import add_agents
 from stream.connection import faust_broker, faust_credentials
 from stream.embedded.lock import StateLock
+from stream.errors import BrokerLost
 from stream.ledgers import Ledgers
 from stream.tables import PromptTableManager, store_table
-from stream.topics import declare_topics
+from stream.topics import MOST_RECORD_BYTES, declare_topics
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +56,7 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         stream_wait_empty=True,
         table_standby_replicas=settings.standby_replicas,
         producer_max_batch_size=_PRODUCER_BATCH_BYTES,
-        producer_max_request_size=2 * _PRODUCER_BATCH_BYTES,
+        producer_max_request_size=MOST_RECORD_BYTES,
         TableManager=PromptTableManager,
     )
     transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks both
@@ -90,14 +93,17 @@ def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises what made it stop otherwise.
 
     Raises stream.embedded.lock.LockHeld where another worker has the state folder, TopicsUnusable where the
-    broker does not answer or its topics do not fit.
+    broker does not answer or its topics do not fit, BrokerLost where it is gone for too long.
     """
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     with StateLock(settings.worker_lock):
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, settings.host)
-        asyncio.run(_serve(settings))
+        try:
+            asyncio.run(_serve(settings))
+        except (KafkaError, ProducerSendError) as error:
+            raise BrokerLost(str(error)) from error
 
 
 async def _serve(settings: Settings) -> None:
@@ -117,6 +123,8 @@ async def _serve(settings: Settings) -> None:
             await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         log.info("worker stopping")
+        if crashed.done():
+            app.conf.stream_wait_empty = False  # what was not written cannot be acknowledged any more
         await app.stop()
         for task in (starting, stopping, crashed):
             task.cancel()

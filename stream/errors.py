@@ -5,6 +5,7 @@
     │   ├── BrokerUnreachable     no answer from Kafka within the patience configured
     │   ├── PartitionsDiffer      co-partitioned topics have different counts
     │   └── PartitionsChanged     the topics have another count than STOREPULSE_PARTITIONS asks for
+    ├── BrokerLost                the broker was there, and refused or did not answer any more
     ├── MalformedChangelog        a changelog record is no row of ours
     └── LostPartition             another worker took a partition over while this one was cut off
 
@@ -57,6 +58,17 @@ class PartitionsChanged(TopicsUnusable):
         )
         self.found = found
         self.wanted = wanted
+
+
+class BrokerLost(StreamError):
+    """The broker took something no more; `cause` is the client's text."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the broker was lost or refused a record ({cause}): see that it runs, then start this again; what was "
+            "sent or applied twice does no harm"
+        )
+        self.cause = cause
 
 
 class MalformedChangelog(StreamError):

@@ -161,8 +161,10 @@ class Ledgers:
         """Flush a moment after news came, for ever. What a flush raises ends it: our caller stops the worker."""
         while True:
             await self._news_came.wait()
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._a_reason_to_flush(), _BACKLOG_SECONDS)
+            except TimeoutError:
+                self._waiting.clear()  # some may be of partitions that left
             await self.flush()
 
     async def _a_reason_to_flush(self) -> None:
@@ -236,7 +238,8 @@ class Ledgers:
     async def _on_recovered(self, partition: int) -> None:
         """Rebuild every head that was made with another zone database (SPEC 2.4)."""
         made_with = self._table.get(partition, META_ZONE_DATABASE)
-        if made_with in (None, ZONE_DATABASE.encode()):
+        is_empty = next(self._table.keys(partition, HEAD_PREFIX), None) is None
+        if made_with == ZONE_DATABASE.encode() or (made_with is None and is_empty):
             return
         log.info(
             "rebuilding for another zone database", partition=partition, was=made_with, now=ZONE_DATABASE

@@ -119,6 +119,8 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
 
         Raises LostPartition, and what the broker raises.
         """
+        if not changes:
+            return
         before = stored_offset(self._rows(partition))
         last = await self._append(partition, changes)
         write_rows(self._rows(partition), changes.items(), last)

@@ -30,6 +30,9 @@ from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+MOST_RECORD_BYTES: Final = 16 << 20
+"""A record of the topics may be this large: a page of a million polls, or a dead letter with its headers."""
+
 _CO_PARTITIONED: Final = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
 _EMBEDDED_PARTITIONS: Final = 1
 _KAFKA_PARTITIONS: Final = 12
@@ -71,7 +74,10 @@ async def _declare_on_kafka(settings: Settings) -> int:
         partitions = _agreed(found, settings.partitions, _KAFKA_PARTITIONS)
         missing = [
             NewTopic(
-                spec.name, partitions, settings.replication, topic_configs={"cleanup.policy": spec.cleanup}
+                spec.name,
+                partitions,
+                settings.replication,
+                topic_configs={"cleanup.policy": spec.cleanup, "max.message.bytes": str(MOST_RECORD_BYTES)},
             )
             for spec in ALL_TOPICS
             if spec.name not in found

@@ -103,7 +103,7 @@ class Producer(base.Producer):
             key,
             value,
             int((time.time() if timestamp is None else timestamp) * 1000),
-            tuple((name, bytes(content)) for name, content in packed or ()),
+            tuple((name, bytes(content or b"")) for name, content in packed or ()),
         )
         written: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         self._pending.append((record, written))

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 import time
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import faust
@@ -32,6 +33,8 @@ _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 """A backlog makes many small objects, none of them in cycles: looking for cycles less often saves a twentieth."""
 _COMMIT_SECONDS: Final = 0.5
 _PRODUCER_BATCH_BYTES: Final = 512 << 10
+_STOP_SECONDS: Final = 8.0
+"""How long stopping may take; what is not acknowledged by then is delivered again."""
 _EVENTS_BUFFERED: Final = 8
 """Events (batches of records) that wait before an agent; more only costs memory."""
 
@@ -125,7 +128,8 @@ async def _serve(settings: Settings) -> None:
         log.info("worker stopping")
         if crashed.done():
             app.conf.stream_wait_empty = False  # what was not written cannot be acknowledged any more
-        await app.stop()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(app.stop(), _STOP_SECONDS)
         for task in (starting, stopping, crashed):
             task.cancel()
     if app.crash_reason is not None:

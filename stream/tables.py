@@ -148,6 +148,8 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Faust calls this in recovery and as a standby; each event is a fetch of one partition."""
         for event in batch:
+            if self._malformed is not None:
+                return  # we are about to stop; the rows as they stand are sound
             message = event.message
             records: Any = message.value if isinstance(message.value, list) else [message]
             rows = [
@@ -157,8 +159,6 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
 
     def _is_row(self, partition: int, record: Any) -> bool:
         """Whether a changelog record is one of our rows. Where it must stop the worker, raises."""
-        if self._malformed is not None:
-            raise self._malformed
         try:
             check_row(record.key, record.value)
         except MalformedRow as error:

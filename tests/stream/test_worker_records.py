@@ -94,6 +94,7 @@ def test_bad_records_go_to_the_dead_letters_as_they_came_and_stop_nothing(fleet:
         poll(store_id=17): "no store id",
         poll(store_id=""): "no store id",
         poll(store_id="s2"): "key differs from the value's store",
+        b'{"store_id": "s1", "x": ' + 100_000 * b"[" + 100_000 * b"]" + b"}": "not the JSON this topic takes",
     }
     for value in bad:
         fleet.send_poll(value)
@@ -114,6 +115,14 @@ def test_in_a_many_polls_record_the_good_count_and_the_header_names_the_bad(flee
     ((_, headers),) = fleet.dead_letters()
     assert headers["dlq.index"] == "2"
     assert headers["dlq.reason"] == "unknown status"
+
+
+def test_what_is_no_instant_in_a_many_polls_record_leaves_the_others(fleet: Fleet) -> None:
+    at_us = [utc("2024-03-14 01:00"), 2**63, None, 1.5, "noon", utc("2024-03-14 02:00"), -1]
+    fleet.send_poll(json.dumps({"store_id": "s1", "timestamps_us": at_us, "statuses": "AAAAAIA"}).encode())
+    assert counts(fleet.head()) == (1, 1)
+    letters = {headers["dlq.reason"]: headers["dlq.index"] for _, headers in fleet.dead_letters()}
+    assert letters == {"unparseable time": "1,2,3,4", "instant before 1970": "6"}
 
 
 def test_a_record_in_another_partition_is_sent_on_and_counted_once_in_its_own(fleet: Fleet) -> None:

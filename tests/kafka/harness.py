@@ -169,9 +169,12 @@ class Fleet:
         self._environment = {
             "BROKER_SESSION_TIMEOUT": str(session_seconds),
             "BROKER_HEARTBEAT_INTERVAL": str(session_seconds / 6),
+            "CONSUMER_METADATA_MAX_AGE_MS": str(int(session_seconds * 1000)),
+            "STOREPULSE_KAFKA_SESSION_SECONDS": str(session_seconds),
             **_variables({"broker": url, **settings}),
         }
         self._processes: list[Process] = []
+        self._replicas = 0
 
     def run(self, *args: object, state: str, **settings: object) -> Process:
         """Start a command with the state folder `state` under ours."""
@@ -210,10 +213,11 @@ class Fleet:
         assert process.wait(seconds) == 0, process.text
 
     def report(self, seconds: float = 60) -> str:
-        """The report of all partitions when all that is in the topics now is applied, read through a replica."""
+        """The report of all partitions when what is in the topics now is applied, read through a new replica."""
         ends = {at: end for at, end in ends_of(self.url, *(spec.name for spec in SOURCES)).items() if end}
         assert ends, "nothing is in the topics"
-        replica = self.run("replica", state="replica")
+        self._replicas += 1
+        replica = self.run("replica", state=f"replica-{self._replicas}")
         wait_until_applied(replica.state, ends, seconds)
         assert replica.stop() == 0, replica.text
         return report_of(replica.state, self.folder / "report.csv")

@@ -58,10 +58,13 @@ def test_partitions_that_somebody_adds_to_a_topic_in_use_are_refused(
     clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
     with fleet(clean_kafka.url, tmp_path, partitions=3) as ours:
-        worker = ours.ready_worker()
+        worker = ours.ready_worker("running")
         ours.replay(sample.folder)
         add_partitions(ours.url, POLLS, 4)
         assert worker.wait(60) == 4
-        assert ours.worker().wait() == 4
-    assert worker.text.count("store-hours 3, store-polls 4") == 2
-    assert "Traceback" not in worker.text
+        starting = ours.worker("starting")
+        assert starting.wait() == 4
+    for refused in (worker, starting):
+        last = refused.text.splitlines()[-1]
+        assert last.startswith("storepulse: these topics need one and the same number of partitions")
+        assert "store-hours 3, store-polls 4" in last

@@ -25,10 +25,11 @@ def configure_logs(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    foreign = shared if level == "DEBUG" else [_without_traceback, *shared]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=foreign,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -37,3 +38,13 @@ def configure_logs(level: str) -> None:
     root.setLevel("DEBUG" if level == "DEBUG" else "WARNING")
     for name in ("stream.app", "stream.ledgers", "scripts", "query_api"):
         logging.getLogger(name).setLevel(level)
+
+
+def _without_traceback(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Libraries log each error on its way up with a traceback; what ended a command is said once, at its end."""
+    caught = event.pop("exc_info", None)
+    if isinstance(caught, tuple) and caught[1] is not None:
+        event["error"] = repr(caught[1])
+    return event

@@ -86,7 +86,7 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
     skips_malformed = False
     """Whether a changelog record that is no row is left out, instead of stopping the worker."""
 
-    _malformed: MalformedChangelog | NewerState | None = None
+    _malformed: MalformedChangelog | None = None
 
     def _new_store(self) -> _Store:
         return _Store(
@@ -161,17 +161,15 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         """Whether a changelog record is one of our rows. Where it must stop the worker, raises."""
         try:
             check_row(record.key, record.value)
-        except MalformedRow as error:
+        except (MalformedRow, NewerState) as error:
             found = MalformedChangelog(self.changelog_topic_name, partition, record.offset, error)
-            if self.skips_malformed:
+            if self.skips_malformed and isinstance(error, MalformedRow):
                 log.error("left out", fault=str(found))
                 return False
             self._stop_because(found)
-        except NewerState as error:
-            self._stop_because(error)
         return True
 
-    def _stop_because(self, error: MalformedChangelog | NewerState) -> None:
+    def _stop_because(self, error: MalformedChangelog) -> None:
         """Faust's recovery logs what is raised and waits on, so the worker is told itself."""
         self._malformed = error
         self._stopping = asyncio.ensure_future(self.app.crash(error))

@@ -115,8 +115,9 @@ def free_port() -> int:
 
 
 def wipe_tables(state: Path) -> None:
-    """Delete all tables, as a lost disk would."""
-    shutil.rmtree(state / "worker")
+    """Delete all tables, as a lost disk would; a worker killed at once may have made none."""
+    if (state / "worker").exists():
+        shutil.rmtree(state / "worker")
 
 
 def processes_of(state: Path) -> list[int]:

@@ -92,7 +92,7 @@ def story_of(snapshot: Snapshot, store_id: StoreId, as_of_us: int | None, retent
     if head is None:
         raise UnknownStore(store_id)
     as_of_us = _as_of(snapshot, as_of_us)
-    codes = retained(snapshot.polls(store_id), head.carry, retention_days)
+    codes = retained(snapshot.polls(store_id, head), head.carry, retention_days)
     clock = clock_of(head.zone, head.week or ())
     spans = windows(as_of_us)
     return StoreStory(
@@ -150,7 +150,7 @@ def _retained_before(
 ) -> Int64s:
     """The polls retained from before the days that are retained whole: mostly none, or one."""
     if len(whole) < len(head.days):
-        every = retained(snapshot.polls(store_id), head.carry, retention_days)
+        every = retained(snapshot.polls(store_id, head), head.carry, retention_days)
         return every[: len(every) - int(whole[:, 1:].sum())]
     return np.array([head.carry] if head.carry != NO_POLL else [], np.int64)
 

@@ -195,15 +195,18 @@ class Snapshot:
         value = self._get(page_key(store_id, day))
         return NO_INTS if value is None else decode_pages({day: value})
 
-    def polls(self, store_id: StoreId) -> Int64s:
-        """The codes on all pages of one store, ascending."""
-        prefix = pages_prefix(store_id)
+    def polls(self, store_id: StoreId, head: Head) -> Int64s:
+        """The codes on all pages of one store that its head knows, ascending.
+
+        For a moment after a crash there may be others, of days or polls that were dropped: they do not count.
+        """
+        prefix, known = pages_prefix(store_id), set(head.days[:, 0].tolist())
         options = until(prefix[:-1] + b"\1")
         pages: dict[int, bytes] = {}
         for table in self._tables.values():
             rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
             pages.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
-        return decode_pages(pages)
+        return decode_pages({day: page for day, page in pages.items() if day in known})
 
     def applied(self) -> Applied:
         """How far each source topic was applied when the snapshot began."""

@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as example_settings
@@ -12,9 +13,10 @@ from query_api.explain import story_of
 from query_api.reader import Reader
 from query_api.report import chunk_totals
 from schemas.settings import Settings
-from schemas.values import StoreId, week_of
+from schemas.state import encode_pages, page_key
+from schemas.values import StoreId, day_of, week_of
 from stream.core.windows import windows
-from tests.builders import hourly, poll_words, polls, rows, status_words, utc
+from tests.builders import at, hourly, poll_words, polls, rows, status_words, utc
 from tests.oracle import oracle_uptime_us, retained
 from tests.query_api.service import serving
 from tests.query_api.tables import Tables
@@ -267,3 +269,13 @@ async def test_days_of_many_changes_are_told_poll_by_poll(
     hour = story["windows"][0]
     assert hour["uptime_us"] + hour["downtime_us"] == 3_600_000_000
     assert len(hour["intervals"]) == 60
+
+
+async def test_a_page_that_the_head_does_not_list_is_not_told(settings: Settings, tables: Tables) -> None:
+    """A worker that was killed between a head and the pages it drops leaves such pages for a moment."""
+    tables.add(polls("Mon 10:00 active"))
+    tuesday = day_of(at("Tue 00:00"))
+    (page,) = encode_pages({tuesday: np.array([2 * at("Tue 09:00")], np.int64)}).values()
+    tables.put(page_key(StoreId("s1"), tuesday), page)
+    story = await asked(settings, "store/s1")
+    assert [each["timestamp_utc"] for each in story["polls"]] == ["2023-01-23T10:00:00.000000Z"]

@@ -145,7 +145,7 @@ def test_head_and_polls_of_one_store_are_found_in_whatever_partition(
         head = snapshot.head(StoreId("s5"))
         assert head is not None
         assert (head.zone, head.week) == ("Europe/Berlin", week)
-        assert [code >> 1 for code in snapshot.polls(StoreId("s5")).tolist()] == [
+        assert [code >> 1 for code in snapshot.polls(StoreId("s5"), head).tolist()] == [
             utc("2023-01-23 10:00"),
             utc("2023-01-24 10:00"),
         ]
@@ -195,7 +195,9 @@ def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader
     def look() -> None:
         while not stop.is_set():
             with reader.snapshot() as snapshot:
-                codes = snapshot.polls(StoreId("a"))
+                head = snapshot.head(StoreId("a"))
+                assert head is not None
+                codes = snapshot.polls(StoreId("a"), head)
                 seen.append((snapshot.latest_us(), int(codes[-1]) >> 1))
 
     tables.add([poll("Mon 00:00 active", store_id="a")])

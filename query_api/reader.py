@@ -157,6 +157,7 @@ class Snapshot:
         self._chunk = chunk
         self._closing = closing
         self._whole: Chunk | None = None
+        self._extent: tuple[int, int] | None = None
         for partition, table in tables.items():
             made_with = (table.get(META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
             if made_with != ZONE_DATABASE:
@@ -182,8 +183,26 @@ class Snapshot:
 
     def latest_us(self) -> int | None:
         """The latest poll over all stores, None where there is none."""
-        latest = max((int(chunk.columns.latest.max()) for chunk in self.chunks()), default=NO_POLL)
+        _, latest = self._codes_over_all()
         return None if latest == NO_POLL else latest >> 1
+
+    def known_from_us(self) -> int:
+        """The instant from which on the polls of every store are complete; 0 where none was ever dropped.
+
+        Of a store that is the instant of its carry: all polls after that one are on its pages.
+        """
+        carry, _ = self._codes_over_all()
+        return 0 if carry == NO_POLL else carry >> 1
+
+    def _codes_over_all(self) -> tuple[int, int]:
+        """The latest carry and the latest poll, of any store."""
+        if self._extent is None:
+            carry = latest = NO_POLL
+            for chunk in self.chunks():
+                carry = max(carry, int(chunk.columns.carry.max()))
+                latest = max(latest, int(chunk.columns.latest.max()))
+            self._extent = carry, latest
+        return self._extent
 
     def head(self, store_id: StoreId) -> Head | None:
         """A store's head, None where the store is unknown."""

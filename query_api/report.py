@@ -17,7 +17,7 @@ from query_api.whole_file import whole_file
 from schemas.state import Int64s
 from stream.core.fleet import Totals, totals
 from stream.core.report_row import CELLS, COLUMNS, UNITS_US, hundredths
-from stream.core.windows import Window, answerable, windows
+from stream.core.windows import WEEK_US, Window, answerable, windows
 
 _CELLS: Final = np.array(CELLS, object)
 _HEADER: Final = ",".join(COLUMNS) + "\n"
@@ -65,14 +65,17 @@ def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> l
 def check_as_of(snapshot: Snapshot, as_of_us: int | None, now_us: int, retention_days: int) -> None:
     """Raise AsOfOutside where no exact answer can be given for a named instant (SPEC 2.8).
 
-    Before the first poll any instant up to the wall clock, `now_us`, may be named.
+    Before the first poll any instant up to the wall clock, `now_us`, may be named. Where the retention was
+    raised, polls of the time between were dropped: then all windows must begin after those.
     """
     if as_of_us is None:
         return
     latest_us = snapshot.latest_us()
     span = Window(0, now_us) if latest_us is None else answerable(latest_us, now_us, retention_days)
-    if not span.from_us <= as_of_us <= span.to_us:
-        raise AsOfOutside(as_of_us, Window(max(0, span.from_us), span.to_us))
+    known_from_us = snapshot.known_from_us()
+    from_us = max(0, span.from_us, known_from_us + WEEK_US if known_from_us else 0)
+    if not from_us <= as_of_us <= span.to_us:
+        raise AsOfOutside(as_of_us, Window(from_us, span.to_us))
 
 
 def warm_up(snapshot: Snapshot) -> None:

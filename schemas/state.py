@@ -45,6 +45,7 @@ HEAD_END: Final = b"T"
 PAGE_PREFIX: Final = b"P"
 _META_PREFIX: Final = b"M"
 META_ZONE_DATABASE: Final = b"Mzone-database"
+META_PARTITIONS: Final = b"Mpartitions"
 _META_APPLIED: Final = b"Mapplied\0"
 
 NO_POLL: Final = -1
@@ -234,6 +235,7 @@ class HeadColumns:
     schedules: list[bytes]
     schedule_of: Int64s
     latest: Int64s
+    carry: Int64s
     first_mark: Int64s
     mark_codes: Int64s
     mark_ups: Int64s
@@ -260,6 +262,7 @@ def decode_heads(values: Sequence[bytes]) -> HeadColumns:
         schedules=list(index),
         schedule_of=np.array(schedule_of, np.int64),
         latest=words[at + 1],
+        carry=words[at + 2],
         first_mark=first_mark,
         mark_codes=words[code_words],
         mark_ups=words[code_words + np.repeat(marks, marks)],

@@ -183,6 +183,26 @@ def test_an_instant_outside_the_answerable_span_is_refused_and_the_span_named(
         check_as_of(snapshot, as_of_us, NOW_US, retention_days=14)
 
 
+def test_a_longer_retention_reaches_no_further_than_the_polls_that_a_shorter_one_left(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Kept with 8 days, asked with 30.
+
+    I 1st 09:00 ┊ A 1st 10:00 │ A 8th 12:00 … A 10th 00:00         the first is dropped, the second carried
+                  └── 7 days ──┴▶ from the 8th 10:00 on the week is known
+    """
+    tables = Tables(Settings(state=settings.state, retention_days=8))
+    tables.add(polls("2023-01-01 09:00 inactive", "2023-01-01 10:00 active", "2023-01-08 12:00 active"))
+    tables.add(polls("2023-01-10 00:00 active"))
+    reader = Reader(settings)
+    with reader.snapshot() as snapshot:
+        check_as_of(snapshot, utc("2023-01-08 10:00"), NOW_US, retention_days=30)
+        with pytest.raises(AsOfOutside, match=r"from 2023-01-08T10:00:00.000000Z"):
+            check_as_of(snapshot, utc("2023-01-08 10:00") - 1, NOW_US, retention_days=30)
+    reader.close()
+    tables.close()
+
+
 def test_a_poll_ahead_of_the_wall_clock_may_be_looked_back_from(tables: Tables, reader: Reader) -> None:
     tables.add(polls("Mon 10:00 active"))
     with reader.snapshot() as snapshot:

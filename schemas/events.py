@@ -92,9 +92,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode_polls(key: bytes | None, value: bytes | None, recorded_ms: int) -> Polls:
-    """The polls in one record; `recorded_ms` is the record's own timestamp. Raises Rejected."""
+    """The polls in one record; `recorded_ms` is the record's own timestamp, negative where it has none.
+
+    Raises Rejected. Without a timestamp no poll can be judged as it was the first time, so none is taken.
+    """
     if value is None:
         return Polls(_store_of(key, None), None)
+    if recorded_ms < 0:
+        raise Rejected(RejectReason.NO_TIMESTAMP, str(recorded_ms))
     message = _decode(_decode_poll, value)
     store_id = _store_of(key, message.store_id)
     latest_us = min(recorded_ms * 1000 + MOST_AHEAD_US, LATEST_INSTANT_US - 1)
@@ -165,6 +170,21 @@ def dead_letter_headers(
         more = f" and {len(indexes) - _MOST_INDEXES} more" if len(indexes) > _MOST_INDEXES else ""
         headers.append(("dlq.index", (",".join(map(str, indexes[:_MOST_INDEXES])) + more).encode()))
     return headers
+
+
+def cut_to_size(
+    key: bytes | None, value: bytes | None, most_bytes: int
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    """Key and value of a dead letter, cut where they are longer than `most_bytes` together.
+
+    Where they were cut, there is a header more, which says how long they had been.
+    """
+    sizes = len(key or b""), len(value or b"")
+    if sum(sizes) <= most_bytes:
+        return key, value, []
+    key = key and key[:most_bytes]
+    value = value and value[: most_bytes - len(key or b"")]
+    return key, value, [("dlq.truncated", b"key %d, value %d bytes" % sizes)]
 
 
 def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, latest_us: int) -> Polls:

@@ -50,7 +50,9 @@ class RejectReason(Enum):
     BAD_DAY = "day outside 0 to 6"
     BAD_HOURS = "no time of day"
     UNKNOWN_ZONE = "unknown zone"
+    NO_TIMESTAMP = "record without a timestamp"
     UNREADABLE = "cannot be read"
+    TOO_LARGE = "too large to be sent on"
 
 
 class Rejected(ValueError):

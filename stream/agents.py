@@ -17,7 +17,7 @@ from faust.streams import Stream
 from faust.types import EventT
 from prometheus_client import Counter
 
-from schemas.events import dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
 from schemas.state import Int64s
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
@@ -25,17 +25,24 @@ from stream.drain import RawSchema
 from stream.embedded.log import Record
 from stream.ledgers import Ledgers
 from stream.partitions import partition_of
+from stream.topics import MOST_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Codes = Int64s | list[int]
+Headers = list[tuple[str, bytes]]
 
 RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
 RECORDS_FORWARDED: Final = Counter(
     "storepulse_records_forwarded", "Records sent on to their store's partition", ["topic"]
 )
 
-_MOST_KEYS_KNOWN: Final = 1_000_000
+_MOST_PAYLOAD_BYTES: Final = MOST_RECORD_BYTES - 1024
+"""Keys, values and headers of one record; the rest is for what Kafka puts around them."""
+_HEADER_BYTES: Final = 10
+"""What Kafka puts around a header, at most."""
+_LARGE_BYTES: Final = 1 << 20
+"""A record from this size on is sent alone: a dozen of the largest in one request are more than a broker takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +148,27 @@ class _TopicReader(Generic[T]):
                 yield self._send_dead_letter(partition, record, RejectReason.UNREADABLE, ())
                 continue
             if partition_of(store_id, self._partitions) != partition:
-                yield self._forward(store_id, record)
+                yield self._forward(partition, store_id, record)
                 continue
             self._add(self._ledgers, partition, store_id, said)
             for reason in dict.fromkeys(reject.reason for reject in rejects):
                 indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
                 yield self._send_dead_letter(partition, record, reason, indexes)
 
-    async def _forward(self, store_id: StoreId, record: Record) -> Awaitable[object]:
+    async def _forward(self, partition: int, store_id: StoreId, record: Record) -> Awaitable[object]:
+        key, headers = store_id.encode(), list(record.headers)
+        if _size_of(key, record.value, headers) > _MOST_PAYLOAD_BYTES:
+            return await self._send_dead_letter(partition, record, RejectReason.TOO_LARGE, ())
         RECORDS_FORWARDED.labels(self._topic).inc()
-        return await self._app.producer.send(
+        has_time = record.timestamp_ms >= 0
+        return await self._send(
             self._topic,
-            store_id.encode(),
+            key,
             record.value,
-            partition_of(store_id, self._partitions),
-            (record.timestamp_ms + 0.5) / 1000,  # Faust cuts it to milliseconds again
-            list(record.headers),
+            headers,
+            partition=partition_of(store_id, self._partitions),
+            # Faust cuts it to milliseconds again
+            timestamp_s=(record.timestamp_ms + 0.5) / 1000 if has_time else None,
         )
 
     async def _send_dead_letter(
@@ -167,4 +179,27 @@ class _TopicReader(Generic[T]):
         value = (
             b"" if record.key is None and record.value is None else record.value
         )  # Kafka wants one of them
-        return await self._app.producer.send(DEAD_LETTERS, record.key, value, None, None, headers)
+        room = _MOST_PAYLOAD_BYTES - _size_of(None, None, headers)
+        key, value, truncated = cut_to_size(record.key, value, room)
+        return await self._send(DEAD_LETTERS, key, value, headers + truncated)
+
+    async def _send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        *,
+        partition: int | None = None,
+        timestamp_s: float | None = None,
+    ) -> Awaitable[object]:
+        sent = await self._app.producer.send(topic, key, value, partition, timestamp_s, headers)
+        if _size_of(key, value, headers) >= _LARGE_BYTES:
+            await sent
+        return sent
+
+
+def _size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of key, value and headers in a Kafka record."""
+    around = sum(len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in headers)
+    return len(key or b"") + len(value or b"") + around

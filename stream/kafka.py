@@ -74,7 +74,7 @@ def _record(record: Any) -> Record:
         record.topic,
         record.partition,
         record.offset,
-        record.timestamp,
+        -1 if record.timestamp is None else record.timestamp,
         record.key,
         record.value,
         tuple(record.headers),

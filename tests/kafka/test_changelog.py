@@ -7,11 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.events import encode_poll
 from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, encode_head, head_key
-from schemas.topics import CHANGELOG, POLLS
+from schemas.topics import CHANGELOG, DEAD_LETTERS, POLLS
 from schemas.values import StoreId
+from stream.topics import MOST_RECORD_BYTES
 from tests.e2e.harness import wait_until_applied
-from tests.kafka.broker import Kafka
+from tests.kafka.broker import Kafka, write
 from tests.kafka.harness import Fleet, Sample, ends_of, fleet, produce, records_of, sample_in
 
 _STORE = StoreId("another-store")
@@ -152,6 +154,19 @@ def test_stale_rows_that_a_woken_worker_writes_late_do_not_last(
         ours.replay(only("hours and zones", sample, tmp_path / "again"))
         assert ours.report() == sample.report
         assert "somebody else wrote to our changelog" in ours.outputs()
+
+
+def test_junk_as_large_as_a_record_may_be_becomes_a_cut_dead_letter_and_stops_nothing(
+    clean_kafka: Kafka, tmp_path: Path
+) -> None:
+    junk, poll = b"x" * (MOST_RECORD_BYTES - 100), encode_poll(_STORE, "active", "2024-01-01 00:00:00 UTC")
+    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+        worker = ours.ready_worker()
+        write(clean_kafka.bootstrap, POLLS, junk, poll, max_request_size=2 * MOST_RECORD_BYTES)
+        wait_until_applied(worker.state, {(POLLS, 0): 2})
+        (letter,) = records_of(ours.url, DEAD_LETTERS)
+    assert junk.startswith(letter.value)
+    assert dict(letter.headers)["dlq.truncated"] == b"key 0, value %d bytes" % len(junk)
 
 
 def rows_in_changelog(ours: Fleet, partition: int) -> dict[bytes, bytes]:

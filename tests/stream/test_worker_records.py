@@ -14,6 +14,7 @@ from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import StoreId, week_of
 from stream.embedded.log import EmbeddedLog, NewRecord, Record
 from stream.partitions import partition_of
+from stream.topics import MOST_RECORD_BYTES
 from tests.builders import rows, utc
 from tests.e2e.harness import running, wait_until_applied
 
@@ -28,12 +29,19 @@ class Fleet:
     settings: Settings
     log: EmbeddedLog
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        at_ms: int = NOON_MS,
+    ) -> None:
         """Append a record dated noon, and wait until the worker has applied it."""
         target = (
             partition_of(StoreId((key or b"s1").decode()), PARTITIONS) if partition is None else partition
         )
-        (offset,) = self.log.append([NewRecord(topic, target, key, value, NOON_MS)])
+        (offset,) = self.log.append([NewRecord(topic, target, key, value, at_ms)])
         wait_until_applied(self.settings.state, {(topic, target): offset + 1})
 
     def send_poll(self, value: bytes, key: bytes = b"s1", partition: int | None = None) -> None:
@@ -51,7 +59,7 @@ class Fleet:
         found = [
             record
             for partition in range(PARTITIONS)
-            for record in self.log.read(DEAD_LETTERS, partition, 0, 100, 1 << 20)
+            for record in self.log.read(DEAD_LETTERS, partition, 0, 100, 1 << 30)
         ]
         return [(record, {name: content.decode() for name, content in record.headers}) for record in found]
 
@@ -135,6 +143,51 @@ def test_a_record_in_another_partition_is_sent_on_and_counted_once_in_its_own(fl
     assert counts(head) == (1, 0)
     assert head is not None
     assert head.zone == "Asia/Kolkata"
+
+
+def test_a_poll_whose_record_has_no_timestamp_cannot_be_judged_and_is_no_bug_of_ours(fleet: Fleet) -> None:
+    """Kafka hands out -1 where the producer said no time; what needs none is taken, and sent on, all the same."""
+    elsewhere = (partition_of(StoreId("s1"), PARTITIONS) + 1) % PARTITIONS
+    fleet.send_poll(poll())
+    fleet.send(POLLS, b"s1", poll(status="inactive"), at_ms=-1)
+    fleet.send(POLLS, b"s1", poll(status="inactive"), elsewhere, at_ms=-1)
+    fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}', elsewhere, at_ms=-1)
+    wait_until_applied(fleet.settings.state, {(ZONES, partition_of(StoreId("s1"), PARTITIONS)): 1})
+    head = fleet.head()
+    assert head is not None
+    assert (counts(head), head.zone) == ((1, 0), "Asia/Kolkata")
+    reasons = [headers["dlq.reason"] for _, headers in fleet.dead_letters()]
+    assert reasons == ["record without a timestamp"] * 2
+
+
+def test_a_dead_letter_too_large_for_a_record_is_cut_and_says_so(fleet: Fleet) -> None:
+    """Compressed, a producer may send what we cannot send on."""
+    junk, key = b"{" + b"x" * MOST_RECORD_BYTES, b"k" * MOST_RECORD_BYTES
+    fleet.send(POLLS, b"s1", junk)
+    fleet.send(POLLS, key, b"{", partition=0)
+    fleet.send_poll(poll())
+    assert counts(fleet.head()) == (1, 0)
+    letters = {headers["dlq.truncated"]: record for record, headers in fleet.dead_letters()}
+    assert letters.keys() == {
+        f"key 2, value {MOST_RECORD_BYTES + 1} bytes",
+        f"key {MOST_RECORD_BYTES}, value 1 bytes",
+    }
+    for letter in letters.values():
+        kept, whole = (letter.value, junk) if letter.key == b"s1" else (letter.key, key)
+        assert kept
+        assert whole.startswith(kept)
+        assert (
+            MOST_RECORD_BYTES - 2000 < len(letter.key or b"") + len(letter.value or b"") < MOST_RECORD_BYTES
+        )
+
+
+def test_a_stray_record_too_large_to_be_sent_on_is_a_dead_letter(fleet: Fleet) -> None:
+    home = partition_of(StoreId("s1"), PARTITIONS)
+    fleet.send_poll(poll() + b" " * MOST_RECORD_BYTES, partition=(home + 1) % PARTITIONS)
+    ((letter, headers),) = fleet.dead_letters()
+    assert headers["dlq.reason"] == "too large to be sent on"
+    assert (letter.value or b"").startswith(poll())
+    assert fleet.head() is None
 
 
 def test_a_bad_row_rejects_the_whole_week_and_the_last_good_one_stays(fleet: Fleet) -> None:

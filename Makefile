@@ -26,7 +26,7 @@ test: .venv/checks ## set up, then lint, types and tests
 soak: .venv/checks ## the tests that take long
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
 
-bench: .venv/checks ## measure, each figure beside that of a peer
+bench: .venv/measures ## measure, each figure beside that of a peer
 	@$(call in_tmp,$(BIN)/python -m scripts.bench)
 
 kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 and, once, Maven)
@@ -35,6 +35,8 @@ kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 
 lock: ## bring the lock files up to pyproject.toml (needs uv; LOCK=--upgrade for newer versions)
 	echo setuptools | $(COMPILE) -o requirements.lock pyproject.toml -
 	echo setuptools | $(COMPILE) -o requirements-dev.lock --extra dev -c requirements.lock pyproject.toml -
+	echo setuptools | $(COMPILE) -o requirements-bench.lock --extra bench -c requirements-dev.lock pyproject.toml -
+	echo quixstreams==3.28.1 | $(COMPILE) -o requirements-bench-quix.lock -
 
 clean: ## remove all that the other targets made, .venv too
 	rm -rf .venv sample-data report.csv build dist storepulse.egg-info
@@ -48,7 +50,7 @@ in_tmp = tmp=$$(mktemp -d "$(CURDIR)/.venv/tmp-XXXXXX") && trap 'rm -rf "$$tmp"'
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(LOCK)
 
-# Two stamps, each newer than the lock file that was installed last: an unchanged lock installs nothing.
+# Three stamps, each newer than the lock file that was installed last: an unchanged lock installs nothing.
 # setuptools is locked too, so that making the package itself asks the index for nothing.
 .venv/runs: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing $<"
@@ -57,6 +59,11 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	@touch $@
 
 .venv/checks: requirements-dev.lock .venv/runs
+	@echo "installing $<"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+.venv/measures: requirements-bench.lock .venv/runs
 	@echo "installing $<"
 	@$(PIP) install --require-hashes -r $<
 	@touch $@

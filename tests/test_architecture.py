@@ -38,6 +38,9 @@ CALLED_ONLY: Final = {
 }
 """Distributions that are imported under another name than their own."""
 
+ONLY_FOR_PEERS: Final = ("duckdb", "quixstreams")
+"""In the extra `bench` and in an environment of its own."""
+
 KNOWN_TO_SWALLOW: Final = ("query_api.secondaries: suppress(Exception)",)
 """rocksdict raises Exception itself where a table cannot catch up; such a table is opened anew."""
 
@@ -177,6 +180,14 @@ def test_faust_stays_inside_stream() -> None:
     assert {top(module) for module in ours} == {"stream"}
 
 
+def test_what_only_peers_need_is_imported_by_the_peers_alone() -> None:
+    """`make test` does without it, and so does the bench where it is not installed."""
+    assert importers_of(*ONLY_FOR_PEERS) == {
+        "scripts.bench.peers.duckdb_report",
+        "scripts.bench.peers.quix_streams",
+    }
+
+
 def test_the_api_knows_no_broker() -> None:
     assert not {module for module in importers_of(*FAUST) if top(module) in {"schemas", "query_api"}}
 
@@ -273,7 +284,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     names = [re.match(r"[\w-]+", line) for line in project["dependencies"]]
     declared = {import_name(match[0]) for match in names if match}
     imported = {top(found.name) for found in imports() if top(found.module) in PACKAGES}
-    assert imported - set(sys.stdlib_module_names) - set(PACKAGES) == declared
+    assert imported - set(sys.stdlib_module_names) - {*PACKAGES, *ONLY_FOR_PEERS} == declared
 
 
 def import_name(distribution: str) -> str:

@@ -38,6 +38,7 @@ class Bench:
     given_data: Path | None = None
     given_kafka: str | None = None
     stack: ExitStack = field(default_factory=ExitStack)
+    incomplete: bool = False
     _data: Path | None = None
     _stores: list[StoreId] = field(default_factory=list)
     _replayed: Path | None = None
@@ -81,6 +82,11 @@ class Bench:
     def forget(self, settings: Settings) -> None:
         """Remove a state folder: the disk may be small."""
         shutil.rmtree(settings.state, ignore_errors=True)
+
+    def miss(self, what: str, error: Exception) -> None:
+        """Say that something cannot be measured; the rest still is."""
+        self.say(f"{what} could not be measured: {error}")
+        self.incomplete = True
 
     def count(self, full: int, quick: int) -> int:
         """How much of something: all of it, or little where things are only tried."""

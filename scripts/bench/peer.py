@@ -1,14 +1,17 @@
-"""Running a peer that takes polls from a broker and says itself how long that took.
+"""Running a peer that says itself how long its work took.
 
 Owns: how such a peer is started, heard and ended. Must not know: what it does.
 
-A peer is called as `python -m scripts.bench.peers.<name> ARGS…`. It prints `seconds X`, from the first record that
-it took to the last one that it was to take, and may go on running until it is told to end.
+A peer is called as `python -m scripts.bench.peers.<name> ARGS…` and prints `seconds X`. One that takes polls from a
+broker does so once, X being from its first record to the last one that it was to take, and may go on running until
+it is told to end. One that answers does so for each line that it is given.
 """
 
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,33 +22,57 @@ _END_S: Final = 15.0
 _ROOT: Final = Path(__file__).parents[2]
 
 
+class Peer:
+    """A running peer."""
+
+    def __init__(self, name: str, args: tuple[object, ...], python: Path | str) -> None:
+        self._name = name
+        command = [str(python), "-m", f"scripts.bench.peers.{name}", *map(str, args)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self._said: list[str] = []
+        assert self._process.stderr is not None
+        threading.Thread(target=self._said.extend, args=(self._process.stderr,), daemon=True).start()
+
+    def seconds(self, asked: str = "", word: str = "seconds") -> float:
+        """The next time that it says, after it was given the line `asked`. Raises BenchFailed."""
+        impatient = threading.Timer(_PATIENCE_S, self._process.kill)
+        impatient.start()
+        try:
+            if asked:
+                print(asked, file=self._process.stdin, flush=True)
+            for line in self._process.stdout or ():
+                if line.startswith(f"{word} "):
+                    return float(line.split()[1])
+        except BrokenPipeError:
+            pass
+        finally:
+            impatient.cancel()
+        code = self._process.wait()
+        said = "".join(self._said)[-2000:]
+        raise BenchFailed(f"{self._name} ended without a result, exit code {code}: {said}")
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.terminate()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def peer(name: str, *args: object, python: Path | str = sys.executable) -> Iterator[Peer]:
+    """A peer until the block ends."""
+    running = Peer(name, args, python)
+    try:
+        yield running
+    finally:
+        running.end()
+
+
 def peer_rate(name: str, count: int, *args: object, python: Path | str = sys.executable) -> float:
     """Records a second that a peer takes, of `count`. Raises BenchFailed."""
-    command = [str(python), "-m", f"scripts.bench.peers.{name}", *map(str, args)]
-    process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said: list[str] = []
-    listening = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
-    listening.start()
-    impatient = threading.Timer(_PATIENCE_S, process.kill)
-    impatient.start()
-    try:
-        for line in process.stdout:
-            if line.startswith("seconds "):
-                return count / float(line.split()[1])
-    finally:
-        impatient.cancel()
-        _end(process)
-    raise BenchFailed(
-        f"{name} ended without a result, exit code {process.returncode}: {''.join(said)[-2000:]}"
-    )
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with peer(name, *args, python=python) as running:
+        return count / running.seconds()

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.bench.bench import Bench
+from scripts.bench.peer import peer
 from scripts.bench.rows import Row, Target
 from scripts.bench.service import Api, BenchFailed, Watch, api, child, seconds_of
 
 
 def measure_reports(bench: Bench) -> Iterator[Row]:
-    """A report over HTTP beside the polars batch; the first one of an API."""
+    """The first report of an API; a later one beside the polars batch and beside DuckDB."""
     settings = bench.replayed("reports")
     with Watch(settings) as watch, child(settings, "worker") as worker:
         watch.wait_for(watch.applied(), worker)
@@ -20,11 +21,13 @@ def measure_reports(bench: Bench) -> Iterator[Row]:
         for _ in range(bench.runs):
             with api(settings) as calls:
                 first.append(calls.report().seconds)
+        what = f"report of {len(bench.stores):,} polled stores, POST to last CSV byte"
+        yield Row("reports", "first report after the API starts", "s", first, Target(0.3))
         with api(settings) as calls:
             ours, batch = beside_batch(bench, calls)
-    what = "report, POST to last CSV byte"
-    yield Row("reports", what, "s", ours, Target(0.05, None, 10), "polars batch on the CSVs", batch)
-    yield Row("reports", "first report after the API answers", "s", first, Target(0.3))
+            yield Row("reports", what, "s", ours, Target(0.05, None, 10), "polars batch on the CSVs", batch)
+            ours, by_sql = beside_duckdb(bench, calls)
+            yield Row("reports", what, "s", ours, Target(0.05, None, 5), "DuckDB, loaded and open", by_sql)
     bench.forget(settings)
 
 
@@ -38,6 +41,19 @@ def beside_batch(bench: Bench, calls: Api) -> tuple[list[float], list[float]]:
         ours.append(calls.report().seconds)
     check_same("polars batch", out, warm.csv)
     return ours, batch
+
+
+def beside_duckdb(bench: Bench, calls: Api) -> tuple[list[float], list[float]]:
+    """The same beside SQL on a DuckDB file that was loaded before. Raises BenchFailed where the two differ."""
+    out, ours, by_sql = bench.scratch / "duckdb.csv", [], []
+    with peer("duckdb_report", bench.data, bench.scratch / "polls.duckdb") as duckdb:
+        duckdb.seconds(word="loaded")
+        warm, _ = calls.report(), duckdb.seconds(str(out))
+        for _ in range(bench.runs):
+            by_sql.append(duckdb.seconds(str(out)))
+            ours.append(calls.report().seconds)
+    check_same("DuckDB", out, warm.csv)
+    return ours, by_sql
 
 
 def check_same(peer: str, path: Path, csv: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from rich.table import Table
 
-Unit = Literal["s", "ms", "/s", "MB", "KB", "×", "%"]
+Unit = Literal["s", "ms", "/s", "MB", "KB", "µs", "×", "%"]
 
 _MORE_IS_BETTER: Final = frozenset({"/s"})
 _COLUMNS: Final = ("what", "storepulse", "peer", "peer's", "ratio", "target", "met")
@@ -83,7 +83,7 @@ class Row:
             _spread(self.theirs, self.unit) if self.theirs else "",
             "" if self.ratio is None else f"{self.ratio:.2f}×",
             _bounds(self.target, self.unit),
-            {True: "yes", False: "[bold]no[/bold]", None: ""}[self.met],
+            {True: "yes", False: "no", None: ""}[self.met],
         )
 
 
@@ -95,6 +95,12 @@ def table_of(rows: Iterable[Row], title: str) -> Table:
     for row in rows:
         table.add_row(*row.cells())
     return table
+
+
+def markdown_of(rows: Iterable[Row]) -> str:
+    """All rows as one table in Markdown."""
+    lines = (_COLUMNS, ("---", *["--:"] * (len(_COLUMNS) - 1)), *(row.cells() for row in rows))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _spread(values: Sequence[float], unit: Unit) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench.rows import Row, Target
+from scripts.bench.rows import Row, Target, markdown_of
 from tests.e2e.harness import needs_sample, sample_data, storepulse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sample"
@@ -47,6 +47,27 @@ def test_the_polars_batch_makes_the_same_report_of_sample_data(tmp_path: Path) -
 @needs_sample
 def test_the_polars_batch_makes_the_same_report_of_the_known_sample(tmp_path: Path) -> None:
     assert_same_report(SHARED, tmp_path)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_duckdb_makes_the_same_report_of_sample_data(tmp_path: Path, seed: int) -> None:
+    pytest.importorskip("duckdb", reason="needs requirements-bench.lock")
+    data, ours, theirs = (
+        sample_data(tmp_path / "data", 300, seed=seed),
+        tmp_path / "1.csv",
+        tmp_path / "2.csv",
+    )
+    assert storepulse("report", "--data", data, "--out", ours).returncode == 0
+    peer = [sys.executable, "-m", "scripts.bench.peers.duckdb_report", data, tmp_path / "base.duckdb"]
+    subprocess.run(peer, input=f"{theirs}\n", text=True, check=True, timeout=60)
+    assert ours.read_text() == theirs.read_text()
+
+
+def test_a_table_in_markdown_has_a_line_a_row_and_says_what_is_not_met() -> None:
+    head, rule, line = markdown_of([Row("p", "w", "s", [2], Target(most=1), "x", [8])]).splitlines()
+    assert head == "| what | storepulse | peer | peer's | ratio | target | met |"
+    assert rule == "| --- | --: | --: | --: | --: | --: | --: |"
+    assert line == "| w | 2 s | x | 8 s | 4.00× | ≤ 1 s | no |"
 
 
 def assert_same_report(data: Path, folder: Path) -> None:

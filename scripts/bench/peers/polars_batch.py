@@ -111,11 +111,8 @@ def report(folder: Path) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def business_hours(
-    hours: pl.DataFrame, zones: pl.DataFrame, kind: pl.Enum, start: int, as_of: int
-) -> tuple[Ints, Ints, Ints, int]:
-    """Opening and closing of every store, packed; the open time before each; the span of a store's packing."""
-    days = range((start // DAY) - 3, (as_of // DAY) + 3)
+def open_spans(hours: pl.DataFrame, zones: pl.DataFrame, days: range) -> pl.DataFrame:
+    """From when to when stores with hours are open on local `days` since 1970; those of a store may overlap."""
     calendar = pl.DataFrame({"midnight": [day * DAY for day in days], "day": [(day + 3) % 7 for day in days]})
     rows = hours.select(
         "store_id",
@@ -130,14 +127,22 @@ def business_hours(
         closes=pl.col("midnight") + pl.col("end") + DAY * (pl.col("end") <= pl.col("begin")),
     )
     spans = to_utc(spans).filter(pl.col("opens") < pl.col("closes"))
-    found = rows.join(spans, on=("timezone_str", "day", "begin", "end")).select(
-        pl.col("store_id").cast(kind).to_physical().cast(pl.Int64), "opens", "closes"
+    found = rows.join(spans, on=("timezone_str", "day", "begin", "end"))
+    return found.select("store_id", "opens", "closes")
+
+
+def business_hours(
+    hours: pl.DataFrame, zones: pl.DataFrame, kind: pl.Enum, start: int, as_of: int
+) -> tuple[Ints, Ints, Ints, int]:
+    """Opening and closing of every store, packed; the open time before each; the span of a store's packing."""
+    days = range((start // DAY) - 3, (as_of // DAY) + 3)
+    found = open_spans(hours, zones, days).with_columns(
+        pl.col("store_id").cast(kind).to_physical().cast(pl.Int64)
     )
     low, high = (days[0] - 2) * DAY, (days[-1] + 3) * DAY
     span = high - low
-    without = np.setdiff1d(
-        np.arange(len(kind.categories)), rows["store_id"].unique().cast(kind).to_physical().to_numpy()
-    )
+    with_hours = hours["store_id"].unique().cast(kind).to_physical().to_numpy()
+    without = np.setdiff1d(np.arange(len(kind.categories)), with_hours)
     base = found["store_id"].to_numpy() * span - start
     opens = np.concatenate((base + found["opens"].to_numpy(), without * span + low - start))
     closes = np.concatenate((base + found["closes"].to_numpy(), without * span + high - 1 - start))

@@ -14,7 +14,7 @@
     └── ReportsBusy            more reports wait to be made than we let wait
 
 Owns: these, with the values they carry. Must not know: HTTP (query_api.problems gives each its status).
-schemas.state.NewerState stands beside them: stored bytes that a newer version wrote.
+schemas.state.NewerState stands beside them: stored bytes that a newer version wrote, or one with newer zones.
 """
 
 from pathlib import Path

@@ -72,6 +72,20 @@ class NewerState(Exception):
         self.known = known
 
 
+class NewerZone(NewerState):
+    """A store is in a `zone` that our zone `database` lacks: whoever took it in had a newer one."""
+
+    def __init__(self, zone: str, database: str) -> None:
+        Exception.__init__(
+            self,
+            f"a store is in zone {zone!r}, which zone database {database} of this process lacks: its state was "
+            "written with a newer one. Install the same release of storepulse here, with the pytz that it pins, "
+            "or a newer one",
+        )
+        self.zone = zone
+        self.database = database
+
+
 class MalformedRow(ValueError):
     """A row that no version of storepulse wrote. Carries its key and what is wrong with it."""
 

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 import pytz
 
-from schemas.state import NO_INTS, Int64s
+from schemas.state import NO_INTS, Int64s, NewerZone
 from schemas.values import DAY_US, DEFAULT_ZONE, Week
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
@@ -68,7 +68,7 @@ class Offsets:
 
 @lru_cache(maxsize=1024)
 def offsets_of(zone: str) -> Offsets:
-    """The offsets of an IANA zone. Raises pytz.UnknownTimeZoneError."""
+    """The offsets of an IANA zone. Raises NewerZone."""
     changes: list[int] = []
     offsets: list[int] = []
     for at_us, offset_us in _transitions(zone):
@@ -86,7 +86,10 @@ def _transitions(zone: str) -> list[tuple[int, int]]:
 
     pytz offers no public list of them; the names read here are held by a test.
     """
-    tz = pytz.timezone(zone)
+    try:
+        tz = pytz.timezone(zone)
+    except pytz.UnknownTimeZoneError:
+        raise NewerZone(zone, ZONE_DATABASE) from None
     if not isinstance(tz, pytz.tzinfo.DstTzInfo):
         return [(-_ALWAYS, (tz.utcoffset(_EPOCH) or timedelta()) // _MICROSECOND)]
     return [

@@ -195,3 +195,17 @@ async def test_an_error_of_our_own_tells_nothing_of_our_insides(settings: Settin
     assert "buffer" not in answer.text
     assert failed.json()["status"] == "Failed"
     assert "buffer" not in failed.text
+
+
+async def test_a_zone_that_only_a_newer_zone_database_has_is_named_with_what_to_do(
+    settings: Settings, tables: Tables
+) -> None:
+    tables.add(polls("Mon 10:00 active", store_id="s2"))
+    tables.name("s1", "Mars/Olympus", None)
+    async with serving(settings) as client:
+        answer = await fetch(client, await trigger(client))
+        story = await client.get("/api/v1/debug/store/s1")
+    assert (answer.json()["status"], story.status_code) == ("Failed", 503)
+    for said in (answer.json()["error"], story.json()["detail"]):
+        assert "'Mars/Olympus'" in said
+        assert "Install the same release of storepulse" in said

@@ -47,7 +47,7 @@ def measure_growth(bench: Bench) -> Iterator[Row]:
     for days in _DAYS:
         poll_us = _measured(bench, bench.count(_DAYS_STORES, fleets[0]), days)[1]
         by_days.add(days, poll_us)
-        yield Row("growth", f"worker's processor time a live poll, {days} days of polls", "µs", poll_us)
+        yield Row("growth", f"worker's processor time a live poll, days of history: {days}", "µs", poll_us)
     yield from _shapes(reports, by_stores, by_days)
     if bench.quick:
         return

@@ -57,6 +57,7 @@ def draw(path: Path, reports: Curve, by_stores: Curve, by_days: Curve) -> None:
         _draw_reports(left, reports)
         _draw_costs(middle, by_stores, "stores, 1 day of polls each", "log")
         _draw_costs(right, by_days, "days of hourly polls a store", "linear")
+        right.set_xticks(by_days.x)
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 

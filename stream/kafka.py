@@ -8,6 +8,7 @@ Must not know: topics by name, or what records mean.
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, cast
 
+from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
@@ -67,6 +68,21 @@ class Transport(driver.Transport):
 
     #: Kafka's own retention applies; see the topics' settings.
     retention_ms: int = 0
+    async def keys_between(self, partition: TP, first: int, last: int) -> set[bytes]:
+        """The keys of the records from offset `first` to `last`, read apart from what the group reads."""
+        reader = cast(Any, self._thread)._create_client_consumer(self.transport)
+        at, keys = TopicPartition(*partition), set[bytes]()
+        await reader.start()
+        try:
+            reader.assign([at])
+            reader.seek(at, first)
+            while await reader.position(at) <= last:
+                for record in (await reader.getmany(at, timeout_ms=500)).get(at, ()):
+                    keys.add(record.key or b"")
+        finally:
+            await reader.stop()
+        return keys
+
 
 
 def _record(record: Any) -> Record:

@@ -4,9 +4,9 @@ Owns: opening a partition's RocksDB, the key under which it keeps its changelog 
 with that offset. Must not know: what rows mean, or who writes them (a worker or a replica).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import rocksdict
 from faust.stores.rocksdb import Store
@@ -39,6 +39,15 @@ def open_table(path: Path) -> Table:
     options.set_max_log_file_size(_LOG_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
     return Table(str(path), options=options)
+
+
+def rows_of(table: Table) -> Iterator[tuple[bytes, bytes]]:
+    """All rows of `table`, as they are now."""
+    return (
+        (key, value)
+        for key, value in cast("Iterable[tuple[bytes, bytes]]", table.items())
+        if key != OFFSET_KEY
+    )
 
 
 def stored_offset(table: Table) -> int | None:

@@ -29,7 +29,7 @@ from schemas.state import MalformedRow, NewerState, check_row
 from schemas.topics import TABLE
 from stream.drain import RawSchema
 from stream.errors import LostPartition, MalformedChangelog
-from stream.rocks import OFFSET_KEY, Table, open_table, stored_offset, write_rows
+from stream.rocks import Table, open_table, rows_of, stored_offset, write_rows
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +50,14 @@ class BatchProducer(Protocol):
         """Append (topic, partition, key, value) in order; the last offsets, when the broker has them all."""
 
 
-class OwnershipCheck(Protocol):
+class ChangelogConsumer(Protocol):
     """What the table asks of the transport's consumer, besides Faust's interface."""
 
     def still_owns(self, partition: TP) -> Awaitable[bool]:
         """Whether the broker still takes us for the owner."""
+
+    def keys_between(self, partition: TP, first: int, last: int) -> Awaitable[set[bytes]]:
+        """The keys of the records from offset `first` to `last`; only asked where others can have written."""
 
 
 class _Store(RocksDBStore):
@@ -124,26 +127,33 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         before = stored_offset(self._rows(partition))
         last = await self._append(partition, changes)
         write_rows(self._rows(partition), changes.items(), last)
-        if last != (-1 if before is None else before) + len(changes):
-            await self._write_again(partition)
+        if last - first + 1 != len(changes):
+            await self._write_again(partition, first, last)
 
     async def _append(self, partition: int, changes: Changes) -> int:
         producer = cast(BatchProducer, self.app.producer)
         changelog = TP(self.changelog_topic_name, partition)
         return (await producer.append_many((*changelog, key, value) for key, value in changes.items()))[
+        first = 0 if before is None else before + 1
             changelog
         ]
 
-    async def _write_again(self, partition: int) -> None:
-        """Make our rows the last ones in the changelog."""
-        consumer = cast(OwnershipCheck, self.app.consumer)
-        if not await consumer.still_owns(TP(self.changelog_topic_name, partition)):
+    async def _write_again(self, partition: int, first: int, last: int) -> None:
+        """Make our rows the last ones in the changelog; from `first` to `last` others wrote to it too.
+
+        What they wrote and we do not have (a store that was forgotten, a page that was dropped) is deleted again.
+        """
+        consumer = cast(ChangelogConsumer, self.app.consumer)
+        changelog = TP(self.changelog_topic_name, partition)
+        if not await consumer.still_owns(changelog):
             raise LostPartition(partition)
         log.warning("somebody else wrote to our changelog; writing all rows again", partition=partition)
         table = self._rows(partition)
-        rows = ((cast(bytes, key), value) for key, value in table.items() if key != OFFSET_KEY)
+        theirs = await consumer.keys_between(changelog, first, last)
+        await self.write(partition, {key: None for key in theirs if _is_ours(key) and key not in table})
+        rows = iter(rows_of(table))
         while part := dict(islice(rows, _REWRITTEN_AT_ONCE)):
-            write_rows(table, (), await self._append(partition, part))
+            await self.write(partition, part)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Faust calls this in recovery and as a standby; each event is a fetch of one partition."""
@@ -204,6 +214,15 @@ class PromptTableManager(TableManager):
 def store_table(app: faust.App, partitions: int) -> StoreTable:
     """Declare the table on `app`."""
     table = StoreTable(
+def _is_ours(key: bytes) -> bool:
+    """Whether a key is that of one of our rows; the deletion of any other would be junk itself."""
+    try:
+        check_row(key, None)
+    except MalformedRow:
+        return False
+    return True
+
+
         app,
         name=TABLE,
         partitions=partitions,

@@ -156,13 +156,37 @@ def test_stale_rows_that_a_woken_worker_writes_late_do_not_last(
         assert "somebody else wrote to our changelog" in ours.outputs()
 
 
+def test_stale_rows_of_a_store_that_was_forgotten_meanwhile_are_deleted_again(
+    clean_kafka: Kafka, tmp_path: Path
+) -> None:
+    """A store is polled and forgotten; its rows come once more, as if late; another store is polled."""
+    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+        worker = ours.ready_worker()
+        produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])
+        wait_until_applied(worker.state, {(POLLS, 0): 1})
+        stale = rows_in_changelog(ours, partition=0)
+        produce(ours.url, POLLS, [(_STORE.encode(), None, 0)])
+        wait_until_applied(worker.state, {(POLLS, 0): 2})
+        produce(ours.url, CHANGELOG, [(key, value, 0) for key, value in stale.items()])
+        produce(ours.url, POLLS, [(b"s2", poll_of(StoreId("s2")), 0)])
+        wait_until_applied(worker.state, {(POLLS, 0): 3})
+        last = {record.key: record.value for record in records_of(ours.url, CHANGELOG)}
+    assert [key[:1] for key in sorted(stale)] == [PAGE_PREFIX, HEAD_PREFIX]
+    assert {last[key] for key in stale} == {None}
+    assert last[head_key(StoreId("s2"))] is not None
+
+
+def poll_of(store_id: StoreId) -> bytes:
+    return encode_poll(store_id, "active", "2024-01-01 00:00:00 UTC")
+
+
 def test_junk_as_large_as_a_record_may_be_becomes_a_cut_dead_letter_and_stops_nothing(
     clean_kafka: Kafka, tmp_path: Path
 ) -> None:
-    junk, poll = b"x" * (MOST_RECORD_BYTES - 100), encode_poll(_STORE, "active", "2024-01-01 00:00:00 UTC")
+    junk = b"x" * (MOST_RECORD_BYTES - 100)
     with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
         worker = ours.ready_worker()
-        write(clean_kafka.bootstrap, POLLS, junk, poll, max_request_size=2 * MOST_RECORD_BYTES)
+        write(clean_kafka.bootstrap, POLLS, junk, poll_of(_STORE), max_request_size=2 * MOST_RECORD_BYTES)
         wait_until_applied(worker.state, {(POLLS, 0): 2})
         (letter,) = records_of(ours.url, DEAD_LETTERS)
     assert junk.startswith(letter.value)

@@ -38,6 +38,21 @@ class Consumer(DrainingConsumer, driver.Consumer):
         }
         return await self._commit(committed) if committed else True
 
+    async def keys_between(self, partition: TP, first: int, last: int) -> set[bytes]:
+        """The keys of the records from offset `first` to `last`, read apart from what the group reads."""
+        reader = cast(Any, self._thread)._create_client_consumer(self.transport)
+        at, keys = TopicPartition(*partition), set[bytes]()
+        await reader.start()
+        try:
+            reader.assign([at])
+            reader.seek(at, first)
+            while await reader.position(at) <= last:
+                for record in (await reader.getmany(at, timeout_ms=500)).get(at, ()):
+                    keys.add(record.key or b"")
+        finally:
+            await reader.stop()
+        return keys
+
 
 class Producer(driver.Producer):
     """The driver's producer, which can also append many records at once."""
@@ -68,21 +83,6 @@ class Transport(driver.Transport):
 
     #: Kafka's own retention applies; see the topics' settings.
     retention_ms: int = 0
-    async def keys_between(self, partition: TP, first: int, last: int) -> set[bytes]:
-        """The keys of the records from offset `first` to `last`, read apart from what the group reads."""
-        reader = cast(Any, self._thread)._create_client_consumer(self.transport)
-        at, keys = TopicPartition(*partition), set[bytes]()
-        await reader.start()
-        try:
-            reader.assign([at])
-            reader.seek(at, first)
-            while await reader.position(at) <= last:
-                for record in (await reader.getmany(at, timeout_ms=500)).get(at, ()):
-                    keys.add(record.key or b"")
-        finally:
-            await reader.stop()
-        return keys
-
 
 
 def _record(record: Any) -> Record:

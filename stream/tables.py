@@ -125,6 +125,7 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         if not changes:
             return
         before = stored_offset(self._rows(partition))
+        first = 0 if before is None else before + 1
         last = await self._append(partition, changes)
         write_rows(self._rows(partition), changes.items(), last)
         if last - first + 1 != len(changes):
@@ -134,7 +135,6 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         producer = cast(BatchProducer, self.app.producer)
         changelog = TP(self.changelog_topic_name, partition)
         return (await producer.append_many((*changelog, key, value) for key, value in changes.items()))[
-        first = 0 if before is None else before + 1
             changelog
         ]
 
@@ -196,6 +196,15 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         return cast(_Store, self.data).partition(partition)
 
 
+def _is_ours(key: bytes) -> bool:
+    """Whether a key is that of one of our rows; the deletion of any other would be junk itself."""
+    try:
+        check_row(key, None)
+    except MalformedRow:
+        return False
+    return True
+
+
 class PromptTableManager(TableManager):
     """Faust's manager of tables, without its sleep of a second at start; tables hear of partitions that leave."""
 
@@ -214,15 +223,6 @@ class PromptTableManager(TableManager):
 def store_table(app: faust.App, partitions: int) -> StoreTable:
     """Declare the table on `app`."""
     table = StoreTable(
-def _is_ours(key: bytes) -> bool:
-    """Whether a key is that of one of our rows; the deletion of any other would be junk itself."""
-    try:
-        check_row(key, None)
-    except MalformedRow:
-        return False
-    return True
-
-
         app,
         name=TABLE,
         partitions=partitions,

@@ -52,6 +52,12 @@ class Settings(BaseSettings):
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     ] = "INFO"
 
+    drain: Annotated[
+        Literal["batches", "messages"],
+        Field(
+            description="How records reach a worker's agents: many at once, or by Faust's own loop, each alone"
+        ),
+    ] = "batches"
     malformed_changelog: Annotated[
         Literal["stop", "skip"],
         Field(description="What a worker does with a changelog record that is no row"),

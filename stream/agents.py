@@ -21,7 +21,7 @@ from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decod
 from schemas.state import Int64s
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
-from stream.drain import RawSchema
+from stream.drain import RawSchema, records_of
 from stream.embedded.log import Record
 from stream.ledgers import Ledgers
 from stream.partitions import partition_of
@@ -120,8 +120,7 @@ class _TopicReader(Generic[T]):
 
     async def _take_event(self, event: EventT[Any]) -> None:
         message = event.message
-        records: Any = message.value if isinstance(message.value, list) else [message]
-        sent = [await problem for problem in self._take(message.partition, records)]
+        sent = [await problem for problem in self._take(message.partition, records_of(message))]
         next_offset = message.offset + 1
         await self._ledgers.taken(
             message.partition,

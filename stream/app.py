@@ -7,7 +7,7 @@ import asyncio
 import gc
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Coroutine
 from typing import Any, Final, cast
 
 import faust
@@ -22,10 +22,10 @@ from schemas.values import DAY_US
 from stream.agents import add_agents
 from stream.connection import faust_broker, faust_credentials
 from stream.embedded.lock import StateLock
-from stream.errors import BrokerLost
+from stream.errors import BrokerLost, PartitionsAdded
 from stream.ledgers import Ledgers
 from stream.tables import PromptTableManager, store_table
-from stream.topics import MOST_RECORD_BYTES, declare_topics
+from stream.topics import MOST_RECORD_BYTES, agreed_count, declare_topics
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ _COMMIT_SECONDS: Final = 0.5
 _PRODUCER_BATCH_BYTES: Final = 512 << 10
 _STOP_SECONDS: Final = 8.0
 """How long stopping may take; what is not acknowledged by then is delivered again."""
+_CANCEL_SECONDS: Final = 1.0
 _EVENTS_BUFFERED: Final = 8
 """Events (batches of records) that wait before an agent; more only costs memory."""
 
@@ -55,6 +56,7 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
         broker_commit_interval=_COMMIT_SECONDS,
+        consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=_EVENTS_BUFFERED,
         stream_wait_empty=True,
         table_standby_replicas=settings.standby_replicas,
@@ -62,17 +64,30 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         producer_max_request_size=MOST_RECORD_BYTES,
         TableManager=PromptTableManager,
     )
-    transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks both
-    transport.batched_topics = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
+    transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks these
+    transport.drain = settings.drain
+    batched = (*SOURCES, CHANGELOG_TOPIC) if settings.drain == "batches" else (CHANGELOG_TOPIC,)
+    transport.batched_topics = frozenset(spec.name for spec in batched)
     transport.retention_ms = int(settings.log_retention_days * DAY_US / 1000)
     table = store_table(app, partitions)
     table.skips_malformed = settings.malformed_changelog == "skip"
-    ledgers = Ledgers(table, settings.retention_days, settings.flush_seconds)
+    ledgers = Ledgers(table, partitions, settings.retention_days, settings.flush_seconds)
     add_agents(app, ledgers, partitions)
 
-    app.task(ledgers.keep_flushing)
     _log_rebalances(app)
+    _refuse_added_partitions(app, partitions)
     return app
+
+
+def _refuse_added_partitions(app: faust.App, partitions: int) -> None:
+    """Stop where somebody gives a topic in use more partitions: a new count makes Kafka rebalance."""
+
+    async def assigned(*_: Any, **__: Any) -> None:
+        counts = {spec.name: app.consumer.topic_partitions(spec.name) or partitions for spec in SOURCES}
+        if (found := agreed_count(counts, None, partitions)) != partitions:
+            raise PartitionsAdded(found, partitions)
+
+    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
 
 
 def _log_rebalances(app: faust.App) -> None:
@@ -104,9 +119,27 @@ def run_worker(settings: Settings) -> None:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, settings.host)
         try:
-            asyncio.run(_serve(settings))
+            _run(_serve(settings))
         except (KafkaError, ProducerSendError) as error:
             raise BrokerLost(str(error)) from error
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    """What asyncio.run does, but where a library's task will not be cancelled it is left behind.
+
+    Stopping in the middle of a rebalance can leave Faust waiting for its own consumer thread, and that for Faust.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(serving)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=_CANCEL_SECONDS))
+        loop.set_exception_handler(lambda *_: None)  # it would complain of those that are still there
 
 
 async def _serve(settings: Settings) -> None:
@@ -128,9 +161,13 @@ async def _serve(settings: Settings) -> None:
         log.info("worker stopping")
         if crashed.done():
             app.conf.stream_wait_empty = False  # what was not written cannot be acknowledged any more
-        with suppress(TimeoutError):
-            await asyncio.wait_for(app.stop(), _STOP_SECONDS)
-        for task in (starting, stopping, crashed):
+        leaving = asyncio.create_task(app.stop())
+        await asyncio.wait({leaving}, timeout=_STOP_SECONDS)
+        if not leaving.done():
+            log.warning(
+                "leaving without having stopped all of Faust; nothing is lost", waited_s=_STOP_SECONDS
+            )
+        for task in (starting, stopping, crashed, leaving):
             task.cancel()
     if app.crash_reason is not None:
         raise app.crash_reason

@@ -16,7 +16,7 @@ compacted or trimmed in between. Acknowledging and committing stay Faust's.
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from faust.serializers.schemas import Schema
 from faust.tables.manager import TableManager
@@ -24,7 +24,11 @@ from faust.transport.consumer import Consumer
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from mode import ServiceT
 
+from stream.embedded.log import Record
+
 RecordMap = Mapping[TP, list[Any]]
+Drain = Literal["batches", "messages"]
+"""Our loop, or Faust's own with its commit arithmetic."""
 
 YIELD_EVERY = 100
 """Messages after which other coroutines get a turn."""
@@ -46,9 +50,13 @@ class DrainingConsumer(Consumer):
         self._handed_out: defaultdict[TP, deque[int]] = defaultdict(deque)
         self._changed = asyncio.Event()
         super().__init__(*args, **kwargs)
+        self._drain: Drain = getattr(self.transport, "drain", "batches")
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Fetch and deliver until this consumer or its `fetcher` stops."""
+        if self._drain == "messages":
+            await super()._drain_messages(fetcher)
+            return
         try:
             while not (self.should_stop or fetcher.should_stop):
                 await self.sleep(0)
@@ -92,6 +100,8 @@ class DrainingConsumer(Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         """Offset after the last message of the acknowledged ones in front; None if the first is not."""
+        if self._drain == "messages":
+            return super()._new_offset(tp)
         handed_out, acked_index = self._handed_out[tp], self._acked_index[tp]
         last: int | None = None
         while handed_out and handed_out[0] in acked_index:
@@ -158,6 +168,24 @@ class DrainingConsumer(Consumer):
     def _single_message(self, tp: TP, record: Any) -> ConsumerMessage:
         """The message of one record, as the driver's own consumer makes it."""
         return super()._to_message(tp, record)  # type: ignore[safe-super]  # a driver's class comes next
+
+
+def records_of(message: Message) -> list[Record]:
+    """The records that reach an agent as one message: a batch, or one alone."""
+    if isinstance(message.value, list):
+        return message.value
+    headers = message.headers.items() if isinstance(message.headers, Mapping) else message.headers
+    return [
+        Record(
+            message.topic,
+            message.partition,
+            message.offset,
+            -1 if message.timestamp is None else round(message.timestamp * 1000),
+            message.key,
+            message.value,
+            tuple(headers or ()),
+        )
+    ]
 
 
 class RawSchema(Schema[Any, Any]):

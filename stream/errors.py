@@ -4,7 +4,8 @@
     ├── TopicsUnusable            the broker, or the topics on it, cannot be used
     │   ├── BrokerUnreachable     no answer from Kafka within the patience configured
     │   ├── PartitionsDiffer      co-partitioned topics have different counts
-    │   └── PartitionsChanged     the topics have another count than STOREPULSE_PARTITIONS asks for
+    │   ├── PartitionsChanged     the topics have another count than STOREPULSE_PARTITIONS asks for
+    │   └── PartitionsAdded       the topics have another count than when the state was made
     ├── BrokerLost                the broker was there, and refused or did not answer any more
     ├── MalformedChangelog        a changelog record is no row of ours
     └── LostPartition             another worker took a partition over while this one was cut off
@@ -58,6 +59,18 @@ class PartitionsChanged(TopicsUnusable):
         )
         self.found = found
         self.wanted = wanted
+
+
+class PartitionsAdded(TopicsUnusable):
+    """The topics have `found` partitions, the state was made while they had `before`."""
+
+    def __init__(self, found: int, before: int) -> None:
+        super().__init__(
+            f"the topics have {found} partitions, and had {before} when their polls were applied: keys have moved "
+            "between partitions, so a store's records no longer meet in one place. Delete all topics and replay"
+        )
+        self.found = found
+        self.before = before
 
 
 class BrokerLost(StreamError):

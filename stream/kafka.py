@@ -14,20 +14,50 @@ from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.transports import ConsumerT, ProducerT
+from mode.threads import WorkerThread
 
-from stream.drain import DrainingConsumer
+from stream.drain import Drain, DrainingConsumer
 from stream.embedded.log import Record
 from stream.record_batches import Row, append_many
 
 
+class _Thread(WorkerThread):
+    """Faust's thread for aiokafka; one that waits for ever does not keep the process alive."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    Worker = _Thread
+
+
 class Consumer(DrainingConsumer, driver.Consumer):
     """The driver's consumer, drained by us."""
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         message = super()._to_message(tp, record)
         if isinstance(message.value, list):
             message.value = cast(Any, [_record(each) for each in message.value])
         return message
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to what is committed, and where nothing is, to the beginning.
+
+        The driver leaves a partition without a commit where it is. But a rebalance or a recovery may have dropped
+        a fetch of it, which nobody would ever see again.
+        """
+        committed = await super().seek_to_committed()
+        changelogs = self.app.tables.changelog_topics
+        rest = [tp for tp, offset in committed.items() if not (offset and offset > 0)]
+        streams = [tp for tp in rest if tp.topic not in changelogs]
+        if streams:
+            await self.seek_wait(await self.earliest_offsets(*streams))
+        return committed
 
     async def still_owns(self, partition: TP) -> bool:
         """Ask the group's coordinator, with a commit of what is committed already."""
@@ -80,6 +110,12 @@ class Transport(driver.Transport):
 
     #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
     batched_topics: frozenset[str] = frozenset()
+
+    #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
+    drain: Drain = "batches"
+
+    #: A worker that was away for too long may have missed deletions in a changelog.
+    drops_tombstones: ClassVar[bool] = True
 
     #: Kafka's own retention applies; see the topics' settings.
     retention_ms: int = 0

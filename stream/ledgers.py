@@ -27,6 +27,7 @@ from prometheus_client import Counter
 from schemas.state import (
     EMPTY_HEAD,
     HEAD_PREFIX,
+    META_PARTITIONS,
     META_ZONE_DATABASE,
     NO_INTS,
     Int64s,
@@ -42,6 +43,7 @@ from schemas.state import (
 from schemas.values import StoreId, Week
 from stream.core.clock import ZONE_DATABASE
 from stream.core.ledger import LoadPages, forget_polls, merge, reschedule
+from stream.errors import PartitionsAdded
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
@@ -86,8 +88,9 @@ class _Pending:
 class Ledgers:
     """The ledgers of all stores of the assigned partitions."""
 
-    def __init__(self, table: StoreTable, retention_days: int, flush_seconds: float) -> None:
+    def __init__(self, table: StoreTable, partitions: int, retention_days: int, flush_seconds: float) -> None:
         self._table = table
+        self._partitions = partitions
         self._retention_days = retention_days
         self._flush_seconds = flush_seconds
         self._pending: dict[int, _Pending] = {}
@@ -100,6 +103,7 @@ class Ledgers:
         self._room.set()
         table.recovered = self._on_recovered
         table.leaving = self.hurry
+        table.keep_flushing = self.keep_flushing
 
     def news_of(self, partition: int, store_id: StoreId) -> News:
         """The news of one store, to be added to."""
@@ -206,6 +210,7 @@ class Ledgers:
         }
         if self._table.get(partition, META_ZONE_DATABASE) is None:
             changes[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
+            changes[META_PARTITIONS] = str(self._partitions).encode()
         return changes
 
     def _settle(
@@ -236,7 +241,10 @@ class Ledgers:
         changes.update(pages)
 
     async def _on_recovered(self, partition: int) -> None:
-        """Rebuild every head that was made with another zone database (SPEC 2.4)."""
+        """Rebuild every head that was made with another zone database (SPEC 2.4). Raises PartitionsAdded."""
+        made_for = int(self._table.get(partition, META_PARTITIONS) or self._partitions)
+        if made_for != self._partitions:
+            raise PartitionsAdded(self._partitions, made_for)
         made_with = self._table.get(partition, META_ZONE_DATABASE)
         is_empty = next(self._table.keys(partition, HEAD_PREFIX), None) is None
         if made_with == ZONE_DATABASE.encode() or (made_with is None and is_empty):

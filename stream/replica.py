@@ -4,8 +4,7 @@ Owns: following the changelog and where it stands. Must not know: what the rows 
 layout that a worker would, offset key and all, so that the query API has one reader.
 
 Positions are stored with the rows, in one WriteBatch: a replica that is killed goes on where its rows end.
-A table that has not been written for longer than Kafka keeps tombstones is made anew, because deletions may
-be missing from what is left of the changelog.
+A table that did not follow for longer than Kafka keeps tombstones is made anew (stream.rocks).
 """
 
 import asyncio
@@ -26,14 +25,14 @@ from schemas.topics import CHANGELOG
 from stream.connection import client_options
 from stream.embedded.lock import StateLock
 from stream.errors import MalformedChangelog
-from stream.rocks import Table, open_table, stored_offset, write_rows
+from stream.rocks import Table, note_complete, open_current_table, stored_offset, write_rows
 from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)
 
 _FETCH_MS: Final = 500
-_TOMBSTONE_SECONDS: Final = 20 * 3600
-"""Kafka keeps tombstones for a day (delete.retention.ms)."""
+_NOTE_SECONDS: Final = 600.0
+"""How often a table that nothing is written to notes that it is complete."""
 
 
 def run_replica(settings: Settings) -> None:
@@ -73,10 +72,14 @@ class Replica:
         await consumer.start()
         try:
             await self._begin(consumer)
+            noted_s = time.monotonic()
             while True:
                 fetched = await consumer.getmany(timeout_ms=_FETCH_MS)
                 for partition, records in fetched.items():
                     await asyncio.to_thread(self._apply, partition.partition, records)
+                if time.monotonic() - noted_s > _NOTE_SECONDS:
+                    noted_s = time.monotonic()
+                    await self._note_complete(consumer)
         finally:
             await consumer.stop()
             self.close()
@@ -93,7 +96,6 @@ class Replica:
         ends: Mapping[Any, int] = await consumer.end_offsets(assigned)
         for tp in assigned:
             path = self._settings.table_path(tp.partition)
-            _remove_stale(path)
             table, offset = _opened(path, ends[tp])
             self._tables[tp.partition] = table
             consumer.seek(tp, 0 if offset is None else offset + 1)
@@ -101,7 +103,14 @@ class Replica:
 
     def _apply(self, partition: int, records: list[Any]) -> None:
         rows = [(record.key, record.value) for record in records if self._is_row(partition, record)]
-        write_rows(self._tables[partition], rows, records[-1].offset)
+        write_rows(self._tables[partition], rows, records[-1].offset, records[-1].timestamp / 1000)
+
+    async def _note_complete(self, consumer: Any) -> None:
+        """Note for each table that has all there is when the broker last said so."""
+        for tp in consumer.assignment():
+            end, asked_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
+            if end is not None and asked_ms and await consumer.position(tp) >= end:
+                note_complete(self._tables[tp.partition], asked_ms / 1000)
 
     def _is_row(self, partition: int, record: Any) -> bool:
         """Whether a changelog record is a row of ours. Raises MalformedChangelog, NewerState."""
@@ -121,21 +130,11 @@ class Replica:
 
 def _opened(path: Path, log_end: int) -> tuple[Table, int | None]:
     """The table and the offset it reaches; made anew where that is past the end of a changelog that began anew."""
-    table = open_table(path)
+    table = open_current_table(path)
     offset = stored_offset(table)
     if offset is None or offset < log_end:
         return table, offset
     log.warning("table is of an older changelog; making it anew", path=str(path))
     table.close()
     shutil.rmtree(path)
-    return open_table(path), None
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a table that may have missed deletions."""
-    if not path.exists():
-        return
-    written = max((file.stat().st_mtime for file in path.iterdir()), default=0.0)
-    if time.time() - written > _TOMBSTONE_SECONDS:
-        log.warning("table is too old to go on with; making it anew", path=str(path))
-        shutil.rmtree(path)
+    return open_current_table(path), None

@@ -15,7 +15,8 @@ rows when it woke up. The owner then writes all rows of the partition again, whi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol, cast
 
@@ -27,15 +28,25 @@ from faust.types import TP, EventT
 
 from schemas.state import MalformedRow, NewerState, check_row
 from schemas.topics import TABLE
-from stream.drain import RawSchema
+from stream.drain import RawSchema, records_of
 from stream.errors import LostPartition, MalformedChangelog
-from stream.rocks import Table, open_table, rows_of, stored_offset, write_rows
+from stream.rocks import (
+    Table,
+    note_complete,
+    open_current_table,
+    open_table,
+    rows_of,
+    stored_offset,
+    write_rows,
+)
 
 log = structlog.get_logger(__name__)
 
 Changes = Mapping[bytes, bytes | None]
 """New values by key; None deletes. Written in the order of the mapping."""
 
+NOTE_SECONDS: Final = 600.0
+"""How often a table that nothing is written to notes that it is complete."""
 _REWRITTEN_AT_ONCE: Final = 2_000
 _EVENTS_BUFFERED: Final = 2
 """Changelog events (each a fetch) that recovery applies together. With 1, Faust would go on reading for ever."""
@@ -70,11 +81,16 @@ class _Store(RocksDBStore):
         super().__init__(*args, **{**kwargs, "options": {}, "driver": "rocksdict"})
 
     def _open_for_partition(self, partition: int) -> Table:
-        return open_table(self.partition_path(partition))
+        drops_tombstones = getattr(self.app.transport, "drops_tombstones", False)
+        return (open_current_table if drops_tombstones else open_table)(self.partition_path(partition))
 
     def partition(self, partition: int) -> Table:
         """The RocksDB of one partition, opened if need be."""
         return cast(Table, self._db_for_partition(partition))
+
+    def is_open(self, partition: int) -> bool:
+        """Whether the RocksDB of one partition is open now."""
+        return partition in self._dbs
 
 
 class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are bytes, and not through a dict
@@ -86,10 +102,14 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
     leaving: Callable[[], None] | None = None
     """Called when partitions are about to go: Faust then waits until all events are acknowledged."""
 
+    keep_flushing: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Runs for as long as the table does. A task of the app would begin later than the first events flow."""
+
     skips_malformed = False
     """Whether a changelog record that is no row is left out, instead of stopping the worker."""
 
     _malformed: MalformedChangelog | None = None
+    _owned: frozenset[TP] | set[TP] = frozenset()
 
     def _new_store(self) -> _Store:
         return _Store(
@@ -101,6 +121,12 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
             value_type=bytes,
             loop=self.loop,
         )
+
+    async def on_start(self) -> None:
+        """Faust calls this before anything is read."""
+        await super().on_start()
+        if self.keep_flushing is not None:
+            self.add_future(self.keep_flushing())
 
     def get(self, partition: int, key: bytes) -> bytes | None:  # type: ignore[override]
         """The value of a row, None where there is none."""
@@ -125,9 +151,9 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         if not changes:
             return
         before = stored_offset(self._rows(partition))
-        first = 0 if before is None else before + 1
+        first, now_s = 0 if before is None else before + 1, time.time()
         last = await self._append(partition, changes)
-        write_rows(self._rows(partition), changes.items(), last)
+        write_rows(self._rows(partition), changes.items(), last, now_s)
         if last - first + 1 != len(changes):
             await self._write_again(partition, first, last)
 
@@ -161,11 +187,12 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
             if self._malformed is not None:
                 return  # we are about to stop; the rows as they stand are sound
             message = event.message
-            records: Any = message.value if isinstance(message.value, list) else [message]
             rows = [
-                (record.key, record.value) for record in records if self._is_row(message.partition, record)
+                (cast(bytes, record.key), record.value)
+                for record in records_of(message)
+                if self._is_row(message.partition, record)
             ]
-            write_rows(self._rows(message.partition), rows, message.offset)
+            write_rows(self._rows(message.partition), rows, message.offset, message.timestamp or 0)
 
     def _is_row(self, partition: int, record: Any) -> bool:
         """Whether a changelog record is one of our rows. Where it must stop the worker, raises."""
@@ -188,9 +215,29 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Faust calls this when the changelog has been read."""
         await super().on_recovery_completed(active_tps, standby_tps)
+        self._owned = set(active_tps)
         if self.recovered is not None:
             for tp in sorted(active_tps):
-                await self.recovered(tp.partition)
+                await self._check_recovered(tp.partition, self.recovered)
+
+    async def _check_recovered(self, partition: int, recovered: Callable[[int], Awaitable[None]]) -> None:
+        """Faust's recovery would log what is raised here and wait on, so the worker is told itself."""
+        try:
+            await recovered(partition)
+        except Exception as error:
+            await self.app.crash(error)
+            raise
+
+    @faust.Service.task
+    async def _keep_noting(self) -> None:
+        """Note now and then that nothing was missed, also where nothing is written for days."""
+        consumer, store = cast(ChangelogConsumer, self.app.consumer), cast(_Store, self.data)
+        while not self.should_stop:
+            await self.sleep(NOTE_SECONDS)
+            now_s = time.time()
+            for tp in sorted(self._owned):
+                if await consumer.still_owns(tp) and store.is_open(tp.partition):
+                    note_complete(store.partition(tp.partition), now_s)
 
     def _rows(self, partition: int) -> Table:
         return cast(_Store, self.data).partition(partition)

@@ -58,7 +58,7 @@ async def declare_topics(settings: Settings) -> int:
 def _declare_embedded(settings: Settings) -> int:
     with EmbeddedLog(settings.log_path) as embedded:
         found = {name: info.partitions for name, info in embedded.topics().items()}
-        partitions = _agreed(found, settings.partitions, _EMBEDDED_PARTITIONS)
+        partitions = agreed_count(found, settings.partitions, _EMBEDDED_PARTITIONS)
         for spec in ALL_TOPICS:
             if spec.name not in found:
                 embedded.declare_topic(spec.name, partitions, spec.cleanup)
@@ -71,7 +71,7 @@ async def _declare_on_kafka(settings: Settings) -> int:
         names = [spec.name for spec in ALL_TOPICS]
         described = await admin.describe_topics(names)
         found = {each["topic"]: len(each["partitions"]) for each in described if each["partitions"]}
-        partitions = _agreed(found, settings.partitions, _KAFKA_PARTITIONS)
+        partitions = agreed_count(found, settings.partitions, _KAFKA_PARTITIONS)
         missing = [
             NewTopic(
                 spec.name,
@@ -131,8 +131,11 @@ async def _connected_admin(settings: Settings) -> Any:
     return admin
 
 
-def _agreed(found: Mapping[str, int], wanted: int | None, default: int) -> int:
-    """The one count that all co-partitioned topics have, or are to have."""
+def agreed_count(found: Mapping[str, int], wanted: int | None, default: int) -> int:
+    """The one count that all co-partitioned topics have, or are to have.
+
+    Raises PartitionsDiffer, and PartitionsChanged where it is not what is `wanted`.
+    """
     counts = {topic: count for topic, count in found.items() if topic in _CO_PARTITIONED}
     if len(set(counts.values())) > 1:
         raise PartitionsDiffer(counts)

@@ -15,6 +15,7 @@ from faust.types.enums import ProcessingGuarantee
 from faust.types.transports import ConsumerCallback, ConsumerT, ProducerT
 from yarl import URL
 
+from stream.drain import Drain
 from stream.embedded.consumer import Consumer
 from stream.embedded.producer import Producer
 from stream.embedded.topics import Topics
@@ -29,6 +30,9 @@ class Transport(base.Transport):
 
     #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
     batched_topics: frozenset[str] = frozenset()
+
+    #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
+    drain: Drain = "batches"
 
     #: How long applied records stay in the log, in milliseconds. Set it before the app starts.
     retention_ms: int = 7 * 24 * 3_600_000

@@ -27,7 +27,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_sample = pytest.mark.skipif(not (SHARED / "sample").exists(), reason="needs ../shared/data/sample")
 needs_full = pytest.mark.skipif(not (SHARED / "full").exists(), reason="needs ../shared/data/full")
 
-_KEPT = ("STOREPULSE_PARTITIONS",)
+_KEPT = ("STOREPULSE_DRAIN", "STOREPULSE_PARTITIONS")
 
 
 def storepulse(
@@ -144,7 +144,7 @@ def _command(args: tuple[object, ...]) -> list[str]:
 
 
 def _environment(state: Path | None) -> dict[str, str]:
-    """Ours, less what would make a test depend on who runs it; partitions are what a test may choose."""
+    """Ours, less what would make a test depend on who runs it; these are what a test may choose."""
     kept = {
         name: value
         for name, value in os.environ.items()

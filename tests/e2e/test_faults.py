@@ -126,6 +126,15 @@ def test_the_number_of_partitions_changes_nothing(
     assert (tmp_path / "r.csv").read_text() == expected
 
 
+def test_faust_s_own_loop_gives_the_same_report(
+    data: Path, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOREPULSE_DRAIN", "messages")
+    with running("worker", state=tmp_path / "state"):
+        wait_until_applied(tmp_path / "state", send(tmp_path / "state", data, speed=1e9))
+    assert report_of(tmp_path / "state", tmp_path / "r.csv") == expected
+
+
 def test_a_second_worker_on_one_state_folder_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running("worker", state=state):

@@ -1,10 +1,10 @@
-"""Partition counts that cannot work are refused, with what to do about it."""
+"""Any way to hand out the records gives the same report; partition counts that cannot work are refused."""
 
 from pathlib import Path
 
 import pytest
 
-from schemas.topics import POLLS
+from schemas.topics import CHANGELOG, HOURS, POLLS, ZONES
 from tests.kafka.broker import Kafka, create_topic
 from tests.kafka.harness import Sample, add_partitions, ends_of, fleet, sample_in
 
@@ -54,6 +54,14 @@ def test_any_number_of_partitions_gives_the_same_report(
         assert ours.report() == sample.report
 
 
+def test_faust_s_own_loop_gives_the_same_report(clean_kafka: Kafka, sample: Sample, tmp_path: Path) -> None:
+    with fleet(clean_kafka.url, tmp_path, drain="messages") as ours:
+        ours.worker("a")
+        ours.worker("b")
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+
+
 def test_partitions_that_somebody_adds_to_a_topic_in_use_are_refused(
     clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
@@ -68,3 +76,23 @@ def test_partitions_that_somebody_adds_to_a_topic_in_use_are_refused(
         last = refused.text.splitlines()[-1]
         assert last.startswith("storepulse: these topics need one and the same number of partitions")
         assert "store-hours 3, store-polls 4" in last
+
+
+def test_topics_that_all_grew_are_refused_where_polls_were_applied_before(
+    clean_kafka: Kafka, sample: Sample, tmp_path: Path
+) -> None:
+    with fleet(clean_kafka.url, tmp_path) as ours:
+        worker = ours.ready_worker(partitions=3)
+        ours.replay(sample.folder)
+        assert ours.report() == sample.report
+        assert worker.stop() == 0
+        for topic in (POLLS, HOURS, ZONES, CHANGELOG):
+            add_partitions(ours.url, topic, 4)
+        refused = ours.worker("another")
+        assert refused.wait(60) == 4
+    last = refused.text.splitlines()[-1]
+    assert last.startswith(
+        "storepulse: the topics have 4 partitions, and had 3 when their polls were applied"
+    )
+    assert "Delete all topics and replay" in last
+    assert "Traceback" not in refused.text

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _SPEED: Final = 25_000
 """Eight days in about 28 s, one poll a record."""
-_SEEDS: Final = [*range(2), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 5))]
+_SEEDS: Final = [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 5))]
 
 
 class Watch:

@@ -7,5 +7,6 @@ run as its users run it, as commands.
                    │
                    ├──▶ rows      what a row of the table is, and its target
                    ├──▶ service   storepulse as processes, its HTTP API
-                   └──▶ peers     the alternatives, each a small program
+                   ├──▶ plot      the curves of growth, as docs/growth.svg
+                   └──▶ peer ──▶ peers     the alternatives, each a small program
 """

@@ -21,6 +21,7 @@ from scripts.bench.bulk import measure_bulk
 from scripts.bench.growth import measure_growth
 from scripts.bench.live import measure_live
 from scripts.bench.million import measure_million
+from scripts.bench.neighbours import Neighbours
 from scripts.bench.on_kafka import measure_kafka
 from scripts.bench.reports import measure_reports
 from scripts.bench.rows import Row, markdown_of, table_of
@@ -63,15 +64,19 @@ def run(
     """Measure storepulse beside its peers."""
     if unknown := set(only or ()) - PARTS.keys():
         raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}", param_hint="--only")
+    neighbours = Neighbours()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="storepulse-bench-") as scratch:
         bench = Bench(runs, quick, Path(scratch), console.print, data, kafka)
         rows = measured(bench, only or list(PARTS))
-    title = f"{platform.machine()}, {os.cpu_count()} cores, median of {runs} (min–max)"
+    title = (
+        f"{platform.machine()}, {os.cpu_count()} cores, of which other programs took {neighbours.cores():.2g}; "
+        f"median of {runs} (min–max)"
+    )
     out = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     out.print(table_of(rows, title))
     if markdown is not None:
-        markdown.write_text(markdown_of(rows))
+        markdown.write_text(f"{title}\n\n{markdown_of(rows)}")
     if json is not None:
         as_json(json, [row.kept() for row in rows])
     sys.exit(1 if bench.incomplete else 0)

@@ -96,7 +96,7 @@ def stored_offset(table: Table) -> int | None:
 def write_rows(
     table: Table, rows: Iterable[tuple[bytes, bytes | None]], offset: int, written_s: float
 ) -> None:
-    """Write rows (None deletes), the changelog offset that they reach, and when it was written, as one WriteBatch."""
+    """Write rows (None deletes), the changelog offset they reach, and when that was written, as one WriteBatch."""
     batch = rocksdict.WriteBatch(raw_mode=True)
     for key, value in rows:
         if value is None:

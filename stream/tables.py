@@ -216,6 +216,8 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         """Faust calls this when the changelog has been read."""
         await super().on_recovery_completed(active_tps, standby_tps)
         self._owned = set(active_tps)
+        for tp in active_tps:
+            note_complete(self._rows(tp.partition), time.time())
         if self.recovered is not None:
             for tp in sorted(active_tps):
                 await self._check_recovered(tp.partition, self.recovered)

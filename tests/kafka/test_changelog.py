@@ -7,12 +7,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from query_api.reader import Reader
 from schemas.events import encode_poll
+from schemas.settings import Settings
 from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, encode_head, head_key
 from schemas.topics import CHANGELOG, DEAD_LETTERS, POLLS
 from schemas.values import StoreId
+from stream.rocks import open_table, stored_offset, write_rows
 from stream.topics import MOST_RECORD_BYTES
-from tests.e2e.harness import wait_until_applied
+from tests.e2e.harness import until, wait_until_applied
 from tests.kafka.broker import Kafka, write
 from tests.kafka.harness import Fleet, Sample, ends_of, fleet, produce, records_of, sample_in
 
@@ -174,6 +177,43 @@ def test_stale_rows_of_a_store_that_was_forgotten_meanwhile_are_deleted_again(
     assert [key[:1] for key in sorted(stale)] == [PAGE_PREFIX, HEAD_PREFIX]
     assert {last[key] for key in stale} == {None}
     assert last[head_key(StoreId("s2"))] is not None
+
+
+@pytest.mark.parametrize("command", ["worker", "replica"])
+def test_a_table_that_was_away_for_a_day_comes_back_without_what_was_deleted_meanwhile(
+    command: str, clean_kafka: Kafka, tmp_path: Path
+) -> None:
+    """A store whose deletion Kafka does not keep any more, in a table of two days ago."""
+    gone = {head_key(StoreId("gone")): encode_head(EMPTY_HEAD)}
+    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+        ours.ready_worker()
+        produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])
+        ours.report()
+        ours.close()
+        state = tmp_path / ("worker" if command == "worker" else "replica-1")
+        with_rows(state, gone, hours=48)
+        assert stores_in(state) == [_STORE, "gone"]
+        ours.run(command, state=state.name)
+        until("the store is gone", lambda: stores_in(state) == [_STORE])
+
+
+def with_rows(state: Path, rows: dict[bytes, bytes], hours: float) -> None:
+    """Put rows into a table that nobody has open, and have it be so old."""
+    table = open_table(Settings(state=state).table_path(0))
+    offset = stored_offset(table)
+    del table[b"__complete__"]
+    write_rows(table, rows.items(), offset or 0, time.time() - hours * 3600)
+    table.close()
+
+
+def stores_in(state: Path) -> list[str]:
+    """The stores that can be read from a state folder."""
+    reader = Reader(Settings(state=state))
+    try:
+        with reader.snapshot() as snapshot:
+            return [store_id for chunk in snapshot.chunks() for store_id in chunk.store_ids]
+    finally:
+        reader.close()
 
 
 def poll_of(store_id: StoreId) -> bytes:

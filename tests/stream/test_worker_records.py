@@ -4,19 +4,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from query_api.reader import Reader
 from schemas.settings import Settings
-from schemas.state import Head
+from schemas.state import META_ZONE_DATABASE, Head, head_key
 from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import StoreId, week_of
 from stream.embedded.log import EmbeddedLog, NewRecord, Record
 from stream.partitions import partition_of
+from stream.rocks import open_table
 from stream.topics import MOST_RECORD_BYTES
 from tests.builders import rows, utc
-from tests.e2e.harness import running, wait_until_applied
+from tests.e2e.harness import running, storepulse, wait_until_applied
 
 NOON_MS = utc("2024-03-14 12:00") // 1000
 PARTITIONS = 4
@@ -222,3 +224,27 @@ def test_a_null_forgets_what_its_topic_said(fleet: Fleet) -> None:
     fleet.send(POLLS, b"s1", None)
     fleet.send(ZONES, b"s1", None)
     assert fleet.head() is None
+
+
+def test_a_state_with_a_zone_of_a_newer_database_stops_the_worker_with_what_to_do(tmp_path: Path) -> None:
+    """Kolkata becomes a zone that is not there, the database one of the future; so all heads are to be rebuilt."""
+    settings = Settings(state=tmp_path / "state", partitions=1)
+    with EmbeddedLog(settings.log_path) as log:
+        for topic in ALL_TOPICS:
+            log.declare_topic(topic.name, 1, topic.cleanup)
+        zone = b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}'
+        log.append(
+            [NewRecord(topic, 0, b"s1", value, NOON_MS) for topic, value in ((POLLS, poll()), (ZONES, zone))]
+        )
+        log.append([NewRecord(POLLS, 0, b"s1", poll("inactive", "2024-03-14 11:30:00 UTC"), NOON_MS)])
+    with running("worker", state=settings.state):
+        wait_until_applied(settings.state, {(POLLS, 0): 2, (ZONES, 0): 1})
+    table, key = open_table(settings.table_path(0)), head_key(StoreId("s1"))
+    table[key] = cast(bytes, table[key]).replace(b"Asia/Kolkata", b"Mars/Olympus")
+    table[META_ZONE_DATABASE] = b"2999a"
+    table.close()
+    refused = storepulse("worker", state=settings.state, seconds=60)
+    assert refused.returncode == 4
+    last = refused.stderr.splitlines()[-1]
+    assert "'Mars/Olympus'" in last
+    assert "Install the same release of storepulse" in last

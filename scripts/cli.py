@@ -8,7 +8,6 @@ Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 
 70 a bug, please report it; 130 interrupted; 143 told to stop by SIGTERM in the middle of work.
 """
 
-import errno
 import signal
 import sys
 import tempfile
@@ -20,46 +19,16 @@ from types import FrameType
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 
-from query_api.errors import QueryError
 from schemas.settings import Settings
-from schemas.state import NewerState
 from schemas.topics import ALL_TOPICS
 from schemas.values import Rejected, parse_timestamp
-from scripts.csv_input import CsvInputError, RejectsWriter, StrictStop, find_input
-from scripts.logs import configure_logs
-from scripts.processes import ChildEnded, follow_parent, worker_of
+from scripts.csv_input import RejectsWriter, find_input
+from scripts.processes import follow_parent, worker_of
 from scripts.progress import Progress
-from stream.embedded.errors import LogError
-from stream.embedded.lock import LockHeld, LockNotWritable
-from stream.errors import LostPartition, StreamError
 
-EXIT_STRICT: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_INPUT: Final = 3
-EXIT_UNUSABLE: Final = 4
-EXIT_ENDED: Final = 5
-EXIT_NO_REPORT: Final = 6
-EXIT_BUG: Final = 70
-EXIT_INTERRUPTED: Final = 130
-EXIT_TERMINATED: Final = 143
-
-_EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
-    (StrictStop, EXIT_STRICT),
-    (ValidationError, EXIT_USAGE),
-    (CsvInputError, EXIT_INPUT),
-    (LogError, EXIT_UNUSABLE),
-    (LostPartition, EXIT_ENDED),
-    (StreamError, EXIT_UNUSABLE),
-    (LockHeld, EXIT_UNUSABLE),
-    (LockNotWritable, EXIT_UNUSABLE),
-    (NewerState, EXIT_UNUSABLE),
-    (OSError, EXIT_UNUSABLE),
-    (ChildEnded, EXIT_ENDED),
-    (QueryError, EXIT_NO_REPORT),
-    (KeyboardInterrupt, EXIT_INTERRUPTED),
-)
+_BUG: Final = 70
+_TERMINATED: Final = 143
 
 app = typer.Typer(
     help="How long was each store up and down, inside its own business hours: exactly, at any moment.",
@@ -164,8 +133,7 @@ def worker(*, broker: Broker = None, state: State = None) -> None:
     from stream.app import run_worker
 
     settings = _settings(broker=broker, state=state)
-    configure_logs(settings.log_level)
-    follow_parent()
+    _serve_as_part(settings)
     run_worker(settings)
 
 
@@ -175,8 +143,7 @@ def api(*, host: Host = None, port: Port = None, broker: Broker = None, state: S
     from scripts.serve import serve_api
 
     settings = _settings(host=host, port=port, broker=broker, state=state)
-    configure_logs(settings.log_level)
-    follow_parent()
+    _serve_as_part(settings)
     serve_api(settings)
 
 
@@ -190,8 +157,7 @@ def replica(*, broker: Broker = None, state: State = None) -> None:
         raise typer.BadParameter(
             "a replica follows Kafka; beside an embedded log run a worker", param_hint="--broker"
         )
-    configure_logs(settings.log_level)
-    follow_parent()
+    _serve_as_part(settings)
     run_replica(settings)
 
 
@@ -222,6 +188,14 @@ def sample(
     typer.echo(f"{out_dir}: {stores:,} stores, {days:,} days")
 
 
+def _serve_as_part(settings: Settings) -> None:
+    """What all long-running parts begin with."""
+    from scripts.logs import configure_logs
+
+    configure_logs(settings.log_level)
+    follow_parent()
+
+
 def _settings(**options: Any) -> Settings:
     return Settings(**{name: value for name, value in options.items() if value is not None})
 
@@ -241,35 +215,20 @@ def main() -> NoReturn:
     except SystemExit:
         raise
     except BaseException as error:
-        code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), None)
+        from scripts.exits import exit_code, explained
+
+        code = exit_code(error)
         if code is None:
             traceback.print_exc()
-            sys.exit(EXIT_BUG)
-        typer.echo(f"storepulse: {_explained(error)}", err=True)
+            sys.exit(_BUG)
+        typer.echo(f"storepulse: {explained(error)}", err=True)
         sys.exit(code)
     sys.exit(0)
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
     """Leave by the way of an error, so that temporary folders and children go."""
-    sys.exit(EXIT_TERMINATED)
-
-
-def _explained(error: BaseException) -> str:
-    match error:
-        case ValidationError():
-            return "; ".join(
-                f"STOREPULSE_{str(e['loc'][0]).upper() if e['loc'] else ''}: {e['msg']}"
-                for e in error.errors()
-            )
-        case KeyboardInterrupt():
-            return "interrupted"
-        case OSError(errno=errno.ENOSPC):
-            return (
-                f"no space left on the disk ({error.filename or 'state folder'}): make room and start again"
-            )
-        case _:
-            return str(error)
+    sys.exit(_TERMINATED)
 
 
 if __name__ == "__main__":

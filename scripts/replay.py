@@ -18,7 +18,10 @@ import polars as pl
 from schemas.events import MOST_AHEAD_US, encode_hours, encode_poll, encode_polls, encode_zone
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
-from scripts.csv_input import InputFolder, RejectsWriter, iter_polls, read_hours, read_zones
+from scripts.csv_input import InputFolder, RejectsWriter
+from scripts.csv_input.hours import read_hours
+from scripts.csv_input.polls import iter_polls
+from scripts.csv_input.zones import read_zones
 from scripts.progress import Progress
 from scripts.sinks import Positions, Sink
 

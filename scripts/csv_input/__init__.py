@@ -9,6 +9,8 @@ each with its file, line number and reason. Must not know: topics, brokers, or w
     polls, hours, zones   what the rows of each file mean
     rejects  where the bad lines go
     errors   what stops the reading of a file altogether
+
+The readers of the three files bring polars with them; who needs one imports it from its module.
 """
 
 from scripts.csv_input.errors import (
@@ -22,17 +24,13 @@ from scripts.csv_input.errors import (
     UnreadableFile,
 )
 from scripts.csv_input.folder import InputFolder, find_input
-from scripts.csv_input.hours import Hours, read_hours
-from scripts.csv_input.polls import iter_polls
 from scripts.csv_input.rejects import Reject, RejectSink, RejectsWriter, StrictStop
-from scripts.csv_input.zones import read_zones
 
 __all__ = [
     "BadHeader",
     "CorruptFile",
     "CsvInputError",
     "EmptyFile",
-    "Hours",
     "InputFolder",
     "MissingFolder",
     "MissingPolls",
@@ -43,7 +41,4 @@ __all__ = [
     "TwoForms",
     "UnreadableFile",
     "find_input",
-    "iter_polls",
-    "read_hours",
-    "read_zones",
 ]

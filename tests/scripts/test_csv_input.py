@@ -23,12 +23,11 @@ from scripts.csv_input import (
     TwoForms,
     UnreadableFile,
     find_input,
-    iter_polls,
-    read_hours,
-    read_zones,
 )
 from scripts.csv_input.blocks import LONGEST_LINE, iter_blocks
-from scripts.csv_input.polls import usual_instants
+from scripts.csv_input.hours import read_hours
+from scripts.csv_input.polls import iter_polls, usual_instants
+from scripts.csv_input.zones import read_zones
 
 HEADER = b"store_id,status,timestamp_utc\n"
 NOON_US = 1_674_389_379_388_884  # 2023-01-22 12:09:39.388884 UTC

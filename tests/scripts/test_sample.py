@@ -8,7 +8,10 @@ import pytest
 
 from schemas.values import DAY_US, StoreId, Week
 from scripts import sample
-from scripts.csv_input import RejectsWriter, find_input, iter_polls, read_hours, read_zones
+from scripts.csv_input import RejectsWriter, find_input
+from scripts.csv_input.hours import read_hours
+from scripts.csv_input.polls import iter_polls
+from scripts.csv_input.zones import read_zones
 from scripts.sample import SAMPLE_END_US, write_sample
 
 NAMES = ("store_status.csv", "menu_hours.csv", "timezones.csv")

@@ -6,14 +6,18 @@ The age of the polls plays no part: a data set of last year that is wholly appli
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
+
+import structlog
 
 from query_api.errors import QueryError
 from query_api.reader import Applied, Reader
 from schemas.state import NewerState
 from schemas.topics import SOURCES
+
+log = structlog.get_logger()
 
 PATIENCE_S: Final = 5.0
 """A part that does not answer within so long fails."""
@@ -29,6 +33,12 @@ class BrokerProbe(Protocol):
 
     async def end_offsets(self) -> dict[tuple[str, int], int]:
         """Of each (source topic, partition), the offset that its next record will get. Raises when unreachable."""
+
+    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        """Of some spans of offsets [from, to), by (source topic, partition): those in which no record stands.
+
+        A transaction's marker takes an offset and is no record.
+        """
 
     async def worker_alive(self) -> bool | None:
         """Whether a worker runs; None where it cannot be known from here."""
@@ -70,12 +80,17 @@ class HealthWatch:
     monotonic_s: Callable[[], float]
     latest: Health | None = None
     _marks: deque[tuple[float, Applied]] = field(default_factory=deque)
+    _behind: Applied = field(default_factory=dict)
+    _holding: Applied = field(default_factory=dict)
+    _empty: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
     async def look(self) -> Health:
         """How things stand. Never raises; takes PATIENCE_S at most."""
         (ends, broker), worker, (applied, state) = await asyncio.gather(
             self._ask_broker(), self._ask_worker(), self._ask_state()
         )
+        if ends is not None and applied is not None:
+            applied = await self._past_markers(ends, applied)
         replaying = await asyncio.to_thread(self._is_replaying, applied)
         lag, trailing_s = None, 0.0
         if ends is not None and applied is not None:
@@ -94,6 +109,28 @@ class HealthWatch:
             return await asyncio.wait_for(self.probe.end_offsets(), PATIENCE_S), _OK
         except Exception as error:  # whatever it raises is what is wrong with it
             return None, _words(error)
+
+    async def _past_markers(self, ends: Applied, applied: Applied) -> Applied:
+        """`applied`, at the end of the log where nothing but markers of transactions is left to be applied.
+
+        The broker is asked about a position that stands still; once, where records wait there.
+        """
+        before, self._behind = self._behind, {at: applied.get(at, 0) for at in ends}
+        spans = {at: (applied.get(at, 0), end) for at, end in ends.items() if applied.get(at, 0) < end}
+        still = {
+            at: span
+            for at, span in spans.items()
+            if before.get(at) == span[0] != self._holding.get(at) and self._empty.get(at) != span
+        }
+        if still:
+            try:
+                empty = await asyncio.wait_for(self.probe.empty_spans(still), PATIENCE_S)
+            except Exception as error:  # the broker may be gone by now, or not let us read
+                log.debug("cannot look for markers of transactions", error=_words(error))
+                return applied
+            self._empty.update({at: span for at, span in still.items() if at in empty})
+            self._holding.update({at: span[0] for at, span in still.items() if at not in empty})
+        return {**applied, **{at: span[1] for at, span in spans.items() if self._empty.get(at) == span}}
 
     async def _ask_worker(self) -> str:
         try:

@@ -6,6 +6,7 @@ HTTP. query_api.health says what a probe must answer; the API never sees which b
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,6 +23,7 @@ from stream.embedded.log import EmbeddedLog
 from stream.topics import reach
 
 _PROBE_TIMEOUT_MS: Final = 4_000
+_FETCH_MS: Final = 200
 _SOURCES: Final = frozenset(spec.name for spec in SOURCES)
 
 
@@ -34,6 +36,10 @@ class EmbeddedProbe(BrokerProbe):
 
     async def end_offsets(self) -> Positions:
         return await asyncio.to_thread(self._end_offsets)
+
+    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        """None: every offset of the embedded log is a record's."""
+        return set()
 
     async def worker_alive(self) -> bool:
         return await asyncio.to_thread(held, self._settings.worker_lock)
@@ -96,6 +102,24 @@ class KafkaProbe(BrokerProbe):
         ]
         ends = await self._consumer.end_offsets(partitions)
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        async with AIOKafkaConsumer(
+            **client_options(self._settings), enable_auto_commit=False, max_partition_fetch_bytes=1024
+        ) as reader:
+            unknown = {TopicPartition(*at): span for at, span in spans.items()}
+            reader.assign(list(unknown))
+            for tp, (from_offset, _) in unknown.items():
+                reader.seek(tp, from_offset)
+            empty = set()
+            while unknown:
+                for tp in await reader.getmany(timeout_ms=_FETCH_MS):
+                    unknown.pop(tp, None)
+                passed = [tp for tp, (_, end) in unknown.items() if await reader.position(tp) >= end]
+                for tp in passed:
+                    del unknown[tp]
+                    empty.add((tp.topic, tp.partition))
+            return empty
 
     async def worker_alive(self) -> bool:
         await self._connect()

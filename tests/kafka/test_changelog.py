@@ -1,11 +1,13 @@
 """The changelog gives lost tables back; what others write to it is refused, or undone."""
 
+import asyncio
 import shutil
 import time
 from pathlib import Path
 
 import polars as pl
 import pytest
+from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
 from query_api.reader import Reader
 from schemas.events import encode_poll
@@ -214,6 +216,26 @@ def stores_in(state: Path) -> list[str]:
             return [store_id for chunk in snapshot.chunks() for store_id in chunk.store_ids]
     finally:
         reader.close()
+
+
+def test_a_poll_sent_in_a_transaction_leaves_no_lag(clean_kafka: Kafka, tmp_path: Path) -> None:
+    """The marker of the transaction takes an offset, too."""
+
+    async def send() -> None:
+        async with (
+            AIOKafkaProducer(bootstrap_servers=clean_kafka.bootstrap, transactional_id="another") as producer,
+            producer.transaction(),
+        ):
+            await producer.send_and_wait(POLLS, poll_of(_STORE), partition=0)
+
+    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+        ours.ready_worker()
+        asyncio.run(send())
+        assert ends_of(ours.url, POLLS) == {(POLLS, 0): 2}
+        ours.run("replica", state="host")
+        api = ours.api("host")
+        wait_until_applied(tmp_path / "host", {(POLLS, 0): 1})
+        api.wait_until_current()
 
 
 def poll_of(store_id: StoreId) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,11 +26,18 @@ class FakeProbe:
     alive: bool | None = True
     target: dict[tuple[str, int], int] | Literal["pending"] | None = None
     error: Exception | None = None
+    markers: set[tuple[str, int]] = field(default_factory=set)
+    asked: int = 0
 
     async def end_offsets(self) -> dict[tuple[str, int], int]:
         if self.error is not None:
             raise self.error
         return self.ends
+
+    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        """Where there are `markers`, there is nothing else."""
+        self.asked += 1
+        return self.markers & spans.keys()
 
     async def worker_alive(self) -> bool | None:
         return self.alive

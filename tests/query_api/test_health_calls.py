@@ -103,6 +103,31 @@ async def test_state_that_stands_still_while_the_log_waits_fails(
     assert "trails the log for 61 s" in health.state
 
 
+async def test_markers_of_transactions_behind_the_last_record_are_nothing_to_apply(
+    settings: Settings, tables: Tables, reader: Reader
+) -> None:
+    """log   records 0 to 4, marker 5 │ marker 6 │ record 7; applied: 0 to 4"""
+    probe, clock = FakeProbe({(POLLS, 0): 6}, markers={(POLLS, 0)}), Clock()
+    tables.apply(POLLS, 5)
+    watch = HealthWatch(reader, probe, clock)
+    assert (await watch.look()).lag_records == {POLLS: 1, HOURS: 0, ZONES: 0}
+    for end in (6, 7):
+        probe.ends = {(POLLS, 0): end}
+        clock.now_s += MOST_TRAILING_S + 1
+        health = await watch.look()
+        assert (health.ready, health.lag_records, health.trailing_s) == (
+            True,
+            {POLLS: 0, HOURS: 0, ZONES: 0},
+            0,
+        )
+    probe.ends, probe.markers = {(POLLS, 0): 8}, set()
+    for _ in range(3):
+        clock.now_s += MOST_TRAILING_S
+        health = await watch.look()
+    assert (health.ready, health.lag_records) == (False, {POLLS: 3, HOURS: 0, ZONES: 0})
+    assert probe.asked == 3
+
+
 @pytest.mark.parametrize(
     ("probe", "part", "says"),
     [

@@ -21,9 +21,6 @@ from scripts.bench.service import BenchFailed, storepulse
 
 _PARTITIONS: Final = 12
 _KAFKA: Final = "kafka://"
-_FAUST_POLLS: Final = 30_000
-_QUIX_POLLS: Final = 200_000
-"""Enough for several checkpoints: between them it keeps its state in memory."""
 
 
 def measure_kafka(bench: Bench) -> Iterator[Row]:
@@ -52,17 +49,14 @@ def _bulk(bench: Bench, bootstrap: str) -> Row:
 
 
 def _backlog(bench: Bench, bootstrap: str) -> Iterator[Row]:
-    count, some, few = (
-        bench.count(full, quick)
-        for full, quick in ((1_000_000, 100_000), (_QUIX_POLLS, 20_000), (_FAUST_POLLS, 5_000))
-    )
+    count, few = bench.count(1_000_000, 100_000), bench.count(30_000, 5_000)
     settings = Settings(state=bench.scratch / "on-kafka", broker=bench.kafka)
     peers: dict[str, Callable[[str], float]] = {
         "stock Faust agent, same topic": lambda name: peer_rate(
             "stock_faust", few, bench.kafka, settings.state / name, few, name, _PARTITIONS
         ),
         "Quix Streams, same topic": lambda name: peer_rate(
-            "quix_streams", some, bootstrap, settings.state / name, some, name, python=quix_python()
+            "quix_streams", count, bootstrap, settings.state / name, count, name, python=quix_python()
         ),
         "bare aiokafka: decode and drop": lambda _: peer_rate("bare_aiokafka", count, bootstrap, count),
     }

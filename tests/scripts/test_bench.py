@@ -59,7 +59,7 @@ def test_duckdb_makes_the_same_report_of_sample_data(tmp_path: Path, seed: int) 
     )
     assert storepulse("report", "--data", data, "--out", ours).returncode == 0
     peer = [sys.executable, "-m", "scripts.bench.peers.duckdb_report", data, tmp_path / "base.duckdb"]
-    subprocess.run(peer, input=f"{theirs}\n", text=True, check=True, timeout=60)
+    subprocess.run([str(part) for part in peer], input=f"{theirs}\n", text=True, check=True, timeout=60)
     assert ours.read_text() == theirs.read_text()
 
 

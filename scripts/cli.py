@@ -77,7 +77,7 @@ def report(
             kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storepulse-")))
         settings = _settings(broker=broker or f"embedded://{kept.absolute() / 'log.db'}", state=kept)
         child = stack.enter_context(worker_of(settings))
-        if state is None:
+        if state is None and settings.is_embedded:
             stack.callback(child.kill)  # what it would tidy up goes with the temporary folder
 
         from scripts.report import make_report  # while the worker starts

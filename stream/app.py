@@ -21,6 +21,7 @@ from schemas.topics import APP_ID, CHANGELOG_TOPIC, SOURCES
 from schemas.values import DAY_US
 from stream.agents import add_agents
 from stream.connection import faust_broker, faust_credentials
+from stream.drain import KeepingFlow
 from stream.embedded.lock import StateLock
 from stream.errors import BrokerLost, PartitionsAdded
 from stream.ledgers import Ledgers
@@ -64,6 +65,7 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         producer_max_request_size=MOST_RECORD_BYTES,
         TableManager=PromptTableManager,
     )
+    app.flow_control = KeepingFlow()
     transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks these
     transport.drain = settings.drain
     batched = (*SOURCES, CHANGELOG_TOPIC) if settings.drain == "batches" else (CHANGELOG_TOPIC,)

@@ -23,6 +23,7 @@ from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from mode import ServiceT
+from mode.utils.queues import FlowControlEvent
 
 from stream.embedded.log import Record
 
@@ -41,6 +42,19 @@ class Batch:
 
     def __init__(self, records: list[Any]) -> None:
         self.records = records
+
+
+class KeepingFlow(FlowControlEvent):
+    """Flow control that, resumed while it is active, leaves the queues as they are.
+
+    Faust resumes twice after a rebalance: when recovery begins, and when the streams may go on. The second time it
+    emptied the queues once more, of records that had been fetched since the seek and would never come again.
+    """
+
+    def resume(self) -> None:
+        """Let messages through; drop those from before the flow was suspended."""
+        if not self.is_active():
+            super().resume()
 
 
 class DrainingConsumer(Consumer):
@@ -112,10 +126,16 @@ class DrainingConsumer(Consumer):
         acked_index.intersection_update(self._acked[tp])
         return last + 1
 
+    def ack(self, message: Message) -> bool:
+        """Note that a message was dealt with. Streams also say so of one that a rebalance made them skip."""
+        return message.tracked and super().ack(message)
+
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; what was handed out after them will be so again."""
         await super().perform_seek()
         self._handed_out.clear()
+        self._acked.clear()
+        self._acked_index.clear()
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Go to `offset` of one partition, and hand out from there."""

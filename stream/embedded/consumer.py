@@ -55,7 +55,6 @@ class Consumer(DrainingConsumer):
         self._positions: dict[TP, int] = {}
         self._end_offsets: dict[TopicPartition, int] = {}
         self._seeks = 0
-        self._is_held = False
         self._rebalancing = asyncio.Lock()
         self._fetching = LogThread(self._embedded.path)
         self._asking = LogThread(self._embedded.path)
@@ -168,11 +167,7 @@ class Consumer(DrainingConsumer):
         return {}
 
     async def _fetch(self, active_partitions: set[TP]) -> RecordMap:
-        wanted = {
-            tp: position
-            for tp, position in self._positions.items()
-            if tp in active_partitions and not (self._is_held and not self._is_changelog_tp(tp))
-        }
+        wanted = {tp: position for tp, position in self._positions.items() if tp in active_partitions}
         seeks = self._seeks
         read = partial(_read_all, wanted, self._fetch_records, self._fetch_bytes)
         self._end_offsets, fetched = await self._fetching.submit(read)
@@ -196,17 +191,8 @@ class Consumer(DrainingConsumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    async def perform_seek(self) -> None:
-        """Go to the committed offsets, and fetch nothing of the streams before the flow is resumed.
-
-        Between the two, Faust empties the streams' queues; what came in too early would be lost.
-        """
-        self._is_held = True
-        await super().perform_seek()
-
     def resume_flow(self) -> None:
         """Fetch again."""
-        self._is_held = False
         super().resume_flow()
         self._changed.set()
 

@@ -168,6 +168,7 @@ class Fleet:
         self.folder = folder
         self._environment = {
             "BROKER_SESSION_TIMEOUT": str(session_seconds),
+            "BROKER_REQUEST_TIMEOUT": str(max(90.0, session_seconds + 1)),
             "BROKER_HEARTBEAT_INTERVAL": str(session_seconds / 6),
             "CONSUMER_METADATA_MAX_AGE_MS": str(int(session_seconds * 1000)),
             "STOREPULSE_KAFKA_SESSION_SECONDS": str(session_seconds),

@@ -28,7 +28,7 @@ from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from yarl import URL
 
-from stream.drain import DrainingConsumer, RawSchema
+from stream.drain import DrainingConsumer, KeepingFlow, RawSchema
 from stream.embedded.errors import LogFull, PartitionCountChanged, UnknownPartition
 from stream.embedded.log import EmbeddedLog, NewRecord, Record
 from stream.embedded.producer import Producer
@@ -48,7 +48,7 @@ class PromptTables(TableManager):
 
 
 def new_app(folder: Path, **settings: Any) -> faust.App:
-    return faust.App(
+    app = faust.App(
         GROUP,
         broker=f"embedded://{folder}/log.db",
         store="rocksdb://",
@@ -60,6 +60,8 @@ def new_app(folder: Path, **settings: Any) -> faust.App:
         TableManager=PromptTables,
         **settings,
     )
+    app.flow_control = KeepingFlow()
+    return app
 
 
 def counting_table(app: faust.App) -> Any:

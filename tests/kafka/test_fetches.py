@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 from prometheus_client import REGISTRY
 
@@ -31,6 +32,24 @@ async def test_what_was_fetched_before_a_first_commit_is_fetched_again_after_a_s
         await eventually(lambda: taken() - before == _POLLS, "the polls are taken")
         await app.consumer.perform_seek()
         await eventually(lambda: taken() - before == 2 * _POLLS, "the polls are taken again")
+    finally:
+        await app.stop()
+
+
+async def test_no_fetch_outlasts_a_revocation(clean_kafka: Kafka, tmp_path: Path) -> None:
+    """It would take records of the next assignment, and Faust would drop them."""
+    settings = Settings(state=tmp_path, broker=clean_kafka.url, partitions=1)
+    app = create_app(settings, await declare_topics(settings))
+    await app.start()
+    try:
+        consumer = cast(Any, app.consumer)
+        await eventually(lambda: bool(consumer.assignment()), "partitions are assigned")
+        fetching = asyncio.create_task(consumer._getmany(consumer.assignment(), 3600))
+        await asyncio.sleep(0)
+        assert not fetching.done()
+        await consumer.on_partitions_revoked(consumer.assignment())
+        assert fetching.done()
+        assert not consumer.flow_active
     finally:
         await app.stop()
 

@@ -21,8 +21,6 @@ from stream.drain import Drain, DrainingConsumer
 from stream.embedded.log import Record
 from stream.record_batches import Row, append_many
 
-_FETCH_SECONDS: Final = 0.2
-"""How long a fetch waits for records, and a rebalance for a fetch, at most."""
 _FETCH_WAIT_MS: Final = 100
 """How long the broker waits for records before it answers that there are none."""
 
@@ -43,6 +41,24 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """
 
     Worker = _Thread
+
+    _fetching: "asyncio.Future[Any] | None" = None
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        self._fetching = asyncio.ensure_future(super()._fetch_records(*args, **kwargs))
+        try:
+            await asyncio.wait({self._fetching})
+        finally:
+            self._fetching.cancel()
+        return {} if self._fetching.cancelled() else self._fetching.result()
+
+    def stop_fetching(self) -> None:
+        """End a fetch that waits. To be called from another thread."""
+        self.thread_loop.call_soon_threadsafe(self._cancel_fetch)
+
+    def _cancel_fetch(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -71,18 +87,20 @@ class Consumer(DrainingConsumer, driver.Consumer):
         self._is_idle.clear()
         try:
             # A copy, because Faust changes the set, and takes an empty one for all partitions.
-            return await super()._getmany(set(active_partitions or ()), min(timeout, _FETCH_SECONDS))
+            return await super()._getmany(set(active_partitions or ()), timeout)
         finally:
             self._is_idle.set()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop fetching, and let Faust commit what it can.
 
-        No fetch may outlast this: it would take records of the next assignment, which are dropped because the flow
-        is stopped, after recovery has chosen where in a changelog to begin. The table would have a hole.
+        No fetch may outlast this: it would wait for the next assignment and take records of that. They are dropped
+        because the flow is stopped, and where recovery has chosen its place in a changelog by then, the table would
+        have a hole.
         """
         self.stop_flow()
         await super().on_partitions_revoked(revoked)
+        cast(_ConsumerThread, self._thread).stop_fetching()
         await self._is_idle.wait()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:

@@ -35,9 +35,7 @@ def measure_kafka(bench: Bench) -> Iterator[Row]:
 
 
 def _bulk(bench: Bench, bootstrap: str) -> Row:
-    """With a state folder of its own: without one the worker is killed at the end, and stays a member of its group
-    until the broker misses it, which the next run would have to wait for.
-    """
+    """Each run with a state folder of its own; the worker's clean stop is part of it."""
     out, embedded, ours = bench.scratch / "kafka.csv", bench.scratch / "embedded.csv", []
     storepulse("report", "--data", bench.data, "--out", embedded)
     args = ("--data", bench.data, "--broker", bench.kafka)

@@ -25,14 +25,12 @@ from schemas.topics import CHANGELOG
 from stream.connection import client_options
 from stream.embedded.lock import StateLock
 from stream.errors import MalformedChangelog
-from stream.rocks import Table, note_complete, open_current_table, stored_offset, write_rows
+from stream.rocks import NOTE_SECONDS, Table, note_complete, open_current_table, stored_offset, write_rows
 from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)
 
 _FETCH_MS: Final = 500
-_NOTE_SECONDS: Final = 600.0
-"""How often a table that nothing is written to notes that it is complete."""
 
 
 def run_replica(settings: Settings) -> None:
@@ -77,7 +75,7 @@ class Replica:
                 fetched = await consumer.getmany(timeout_ms=_FETCH_MS)
                 for partition, records in fetched.items():
                     await asyncio.to_thread(self._apply, partition.partition, records)
-                if time.monotonic() - noted_s > _NOTE_SECONDS:
+                if time.monotonic() - noted_s > NOTE_SECONDS:
                     noted_s = time.monotonic()
                     await self._note_complete(consumer)
         finally:

@@ -27,6 +27,8 @@ Table = rocksdict.Rdict
 OFFSET_KEY: Final[bytes] = Store.offset_key
 """Where Faust keeps the offset of the last changelog record that the rows reflect."""
 
+NOTE_SECONDS: Final = 600.0
+"""How often a table that nothing is written to notes that it is complete."""
 _COMPLETE_KEY: Final = b"__complete__"
 _MOST_AWAY_SECONDS: Final = 20 * 3600
 """Less than a day, because reading what was missed takes its time too."""

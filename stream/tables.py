@@ -31,6 +31,7 @@ from schemas.topics import TABLE
 from stream.drain import RawSchema, records_of
 from stream.errors import LostPartition, MalformedChangelog
 from stream.rocks import (
+    NOTE_SECONDS,
     Table,
     note_complete,
     open_current_table,
@@ -45,8 +46,6 @@ log = structlog.get_logger(__name__)
 Changes = Mapping[bytes, bytes | None]
 """New values by key; None deletes. Written in the order of the mapping."""
 
-NOTE_SECONDS: Final = 600.0
-"""How often a table that nothing is written to notes that it is complete."""
 _REWRITTEN_AT_ONCE: Final = 2_000
 _EVENTS_BUFFERED: Final = 2
 """Changelog events (each a fetch) that recovery applies together. With 1, Faust would go on reading for ever."""

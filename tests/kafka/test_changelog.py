@@ -83,17 +83,24 @@ JUNK = {
 }
 
 
+def append_junk(ours: Fleet, sample: Sample, kind: str) -> int:
+    """Replay the sample, stop everything, and append junk to partition 7 of the changelog; its offset."""
+    ours.worker("first")
+    ours.replay(sample.folder)
+    assert ours.report() == sample.report
+    ours.close()
+    key, value, _ = JUNK[kind]
+    (offset,) = produce(ours.url, CHANGELOG, [(key, value, 7)])
+    return offset
+
+
 @pytest.mark.parametrize("kind", JUNK)
 def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is_named(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
-    key, value, fault = JUNK[kind]
+    *_, fault = JUNK[kind]
     with fleet(clean_kafka.url, tmp_path) as ours:
-        ours.worker("first")
-        ours.replay(sample.folder)
-        assert ours.report() == sample.report
-        ours.close()
-        (offset,) = produce(ours.url, CHANGELOG, [(key, value, 7)])
+        offset = append_junk(ours, sample, kind)
         recovering = ours.worker("second")
         assert recovering.wait(60) == 4
     assert fault in recovering.text
@@ -105,13 +112,8 @@ def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is
 def test_junk_in_the_changelog_is_left_out_where_that_is_set(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
-    key, value, _ = JUNK[kind]
     with fleet(clean_kafka.url, tmp_path, malformed_changelog="skip") as ours:
-        ours.worker("first")
-        ours.replay(sample.folder)
-        assert ours.report() == sample.report
-        ours.close()
-        (offset,) = produce(ours.url, CHANGELOG, [(key, value, 7)])
+        offset = append_junk(ours, sample, kind)
         recovering = ours.ready_worker("second")
         ours.replay(sample.folder)
         assert ours.report() == sample.report

@@ -17,7 +17,8 @@ from query_api.report import chunk_totals
 from schemas.state import NO_POLL, Head, Int64s, decode_head
 from schemas.values import DAY_US, StoreId
 from stream.core.clock import BusinessClock, clock_of
-from stream.core.ledger import day_changes, retained
+from stream.core.ledger import retained
+from stream.core.marks import is_change
 from stream.core.windows import Window, windows
 
 
@@ -108,7 +109,8 @@ def story_of(snapshot: Snapshot, store_id: StoreId, as_of_us: int | None, retent
 
 def account(clock: BusinessClock, codes: Int64s, window: Window) -> Account:
     """The business hours in a window, cut where the status changes. `codes` ascending."""
-    changes = day_changes(codes, was_active=True)
+    begins = np.arange(min(1, len(codes)))
+    changes = codes[is_change(codes, begins, np.full(len(begins), True))]
     at_us = changes >> 1
     readings = clock.readings(window.from_us, window.to_us)
     spans = []

@@ -212,7 +212,7 @@ class Snapshot:
     def page(self, store_id: StoreId, day: int) -> Int64s:
         """The codes of one store on one UTC day, ascending."""
         value = self._get(page_key(store_id, day))
-        return NO_INTS if value is None else decode_pages({day: value})
+        return NO_INTS if value is None else decode_pages([day], [value])[0]
 
     def polls(self, store_id: StoreId, head: Head) -> Int64s:
         """The codes on all pages of one store that its head knows, ascending.
@@ -225,7 +225,8 @@ class Snapshot:
         for table in self._tables.values():
             rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
             pages.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
-        return decode_pages({day: page for day, page in pages.items() if day in known})
+        days = [day for day in pages if day in known]
+        return decode_pages(days, [pages[day] for day in days])[0]
 
     def applied(self) -> Applied:
         """How far each source topic was applied when the snapshot began."""

@@ -25,9 +25,10 @@ Page: u8 version, then 5 B a poll: its code relative to the day.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -51,10 +52,14 @@ _META_APPLIED: Final = b"Mapplied\0"
 NO_POLL: Final = -1
 """Stands for "no poll" where a code is expected."""
 
-_HEADER: Final = struct.Struct("<BBHIqqII")
+_HEADER: Final = struct.Struct("<B3sIqqII")
+_SCHEDULE: Final = struct.Struct("<BH")
+_DAY_BYTES: Final = 12
 _ROW_BYTES: Final = 10
 _POLL_BYTES: Final = 5
-_PAGE_HEADER: Final = bytes((PAGE_VERSION,))
+
+NO_SCHEDULE: Final = bytes(3)
+"""The packed schedule of a store of which neither zone nor week was said (see encode_schedule)."""
 
 
 class NewerState(Exception):
@@ -113,15 +118,12 @@ class Head:
     mark_codes: Int64s
     mark_ups: Int64s
 
-    @property
-    def is_known(self) -> bool:
-        """True where polls, hours or a zone name the store: it has a row in the report."""
-        return self.zone is not None or self.week is not None or self.latest != NO_POLL
-
 
 NO_INTS: Final[Int64s] = np.empty(0, np.int64)
-NO_DAYS: Final[Int64s] = np.empty((0, 3), np.int64)
-EMPTY_HEAD: Final = Head(None, None, NO_POLL, NO_POLL, NO_DAYS, NO_INTS, NO_INTS)
+EMPTY_HEAD: Final = _HEADER.pack(HEAD_VERSION, NO_SCHEDULE, 0, NO_POLL, NO_POLL, 0, 0)
+"""The head of a store of which nothing was said, or all was forgotten: it has no row in a report."""
+EMPTY_PAGE: Final = bytes((PAGE_VERSION,))
+"""A page without polls; none is ever stored."""
 
 
 def head_key(store_id: StoreId) -> bytes:
@@ -144,43 +146,16 @@ def applied_key(topic: str) -> bytes:
     return _META_APPLIED + topic.encode()
 
 
-def encode_head(head: Head) -> bytes:
-    """The bytes of a head; equal heads give equal bytes."""
-    zone = (head.zone or "").encode()
-    week = head.week or ()
-    body = b"".join(
-        (
-            _HEADER.pack(
-                HEAD_VERSION,
-                head.week is not None,
-                len(zone),
-                len(head.mark_codes),
-                head.latest,
-                head.carry,
-                len(head.days),
-                len(week),
-            ),
-            head.mark_codes.tobytes(),
-            head.mark_ups.tobytes(),
-            head.days.astype("<u4").tobytes(),
-            zone,
-            _encode_week(week),
-        )
-    )
-    return body + bytes(-len(body) % 8)
-
-
 def decode_head(value: bytes) -> Head:
     """The head in `value`. Raises NewerState."""
-    version, has_week, zone_length, marks, latest, carry, days, rows = _HEADER.unpack_from(value)
+    version, schedule, marks, latest, carry, days, _ = _HEADER.unpack_from(value)
     _refuse_newer("head", version, HEAD_VERSION)
     codes_at = _HEADER.size
     days_at = codes_at + 16 * marks
-    zone_at = days_at + 12 * days
-    rows_at = zone_at + zone_length
+    zone, week = decode_schedule(schedule + value[days_at + _DAY_BYTES * days :])
     return Head(
-        zone=value[zone_at:rows_at].decode() or None,
-        week=decode_week(value[rows_at : rows_at + rows * _ROW_BYTES]) if has_week else None,
+        zone=zone,
+        week=week,
         latest=latest,
         carry=carry,
         days=np.frombuffer(value, "<u4", 3 * days, days_at).astype(np.int64).reshape(-1, 3),
@@ -190,59 +165,60 @@ def decode_head(value: bytes) -> Head:
 
 
 @lru_cache(maxsize=65_536)
-def _encode_week(week: Week) -> bytes:
-    return b"".join(
+def encode_schedule(zone: str | None, week: Week | None) -> bytes:
+    """A zone and a week, packed: u8 has_week, u16 zone_length, zone, rows."""
+    name = (zone or "").encode()
+    rows = [
         (row.day * DAY_US + row.start_us).to_bytes(5, "little") + row.end_us.to_bytes(5, "little")
-        for row in week
-    )
+        for row in week or ()
+    ]
+    return b"".join((_SCHEDULE.pack(week is not None, len(name)), name, *rows))
 
 
 @lru_cache(maxsize=65_536)
-def decode_week(rows: bytes) -> Week:
-    """The week in the packed rows of a head."""
+def decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
+    """The zone and week in a packed schedule; None where nothing was said. Padding may follow it."""
+    has_week, zone_length = _SCHEDULE.unpack_from(packed)
+    rows_at = _SCHEDULE.size + zone_length
+    zone = packed[_SCHEDULE.size : rows_at].decode() or None
+    if not has_week:
+        return zone, None
     week = []
-    for at in range(0, len(rows), _ROW_BYTES):
-        day, start_us = divmod(int.from_bytes(rows[at : at + 5], "little"), DAY_US)
-        week.append(HoursRow(day, start_us, int.from_bytes(rows[at + 5 : at + 10], "little")))
-    return tuple(week)
+    for at in range(rows_at, len(packed) - _ROW_BYTES + 1, _ROW_BYTES):
+        day, start_us = divmod(int.from_bytes(packed[at : at + 5], "little"), DAY_US)
+        week.append(HoursRow(day, start_us, int.from_bytes(packed[at + 5 : at + 10], "little")))
+    return zone, tuple(week)
 
 
-def encode_pages(pages: Mapping[int, Int64s]) -> dict[int, bytes]:
-    """The bytes of some pages by UTC day; codes ascending, all of their day."""
-    if not pages:
-        return {}
-    sizes = list(map(len, pages.values()))
-    bases = np.repeat(np.array(list(pages), np.int64) * (2 * DAY_US), sizes)
-    relative = np.concatenate([*pages.values()]) - bases
+def encode_pages(days: Int64s, counts: Int64s, codes: Int64s) -> list[bytes]:
+    """The bytes of some pages: of UTC day `days[i]`, with the next `counts[i]` of `codes`, ascending."""
+    relative = codes - np.repeat(days * (2 * DAY_US), counts)
     packed = relative.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :_POLL_BYTES].tobytes()
-    values, at = {}, 0
-    for day, size in zip(pages, sizes, strict=True):
-        end = at + size * _POLL_BYTES
-        values[day] = _PAGE_HEADER + packed[at:end]
-        at = end
-    return values
+    ends = (np.cumsum(counts) * _POLL_BYTES).tolist()
+    return [EMPTY_PAGE + packed[start:end] for start, end in pairwise([0, *ends])]
 
 
-def decode_pages(pages: Mapping[int, bytes]) -> Int64s:
-    """The codes of some pages by UTC day, in the order of the mapping. Raises NewerState."""
-    if not pages:
-        return NO_INTS
-    _refuse_newer("page", max(value[0] for value in pages.values()), PAGE_VERSION)
-    sizes = [len(value) // _POLL_BYTES for value in pages.values()]
-    packed = np.frombuffer(b"".join([value[1:] for value in pages.values()]), np.uint8)
-    wide = np.zeros((sum(sizes), 8), np.uint8)
+def decode_pages(days: Sequence[int], values: Sequence[bytes]) -> tuple[Int64s, Int64s]:
+    """The codes of some pages, of UTC day `days[i]` each, one after the other; and how many each has.
+
+    Raises NewerState.
+    """
+    if not values:
+        return NO_INTS, NO_INTS
+    _refuse_newer("page", max(value[0] for value in values), PAGE_VERSION)
+    counts = np.fromiter(map(len, values), np.int64, len(values)) // _POLL_BYTES
+    packed = np.frombuffer(b"".join([value[1:] for value in values]), np.uint8)
+    wide = np.zeros((len(packed) // _POLL_BYTES, 8), np.uint8)
     wide[:, :_POLL_BYTES] = packed.reshape(-1, _POLL_BYTES)
-    codes: Int64s = wide.view("<i8").ravel() + np.repeat(
-        np.array(list(pages), np.int64) * (2 * DAY_US), sizes
-    )
-    return codes
+    codes: Int64s = wide.view("<i8").ravel() + np.repeat(np.array(days, np.int64) * (2 * DAY_US), counts)
+    return codes, counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadColumns:
-    """Many heads as columns, for computing a report over all of them at once.
+    """Many heads as columns, to compute on all of them at once.
 
-    `schedules` holds each distinct (zone, week) once, packed (see decode_schedule), and `schedule_of` says
+    `schedules` holds each distinct (zone, week) once, packed (see encode_schedule), and `schedule_of` says
     which one is store i's. Its marks are `mark_codes[first_mark[i] : first_mark[i + 1]]`; ups likewise.
     """
 
@@ -255,22 +231,26 @@ class HeadColumns:
     mark_ups: Int64s
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DayColumns:
+    """The days of many heads: store i's are `rows[first[i] : first[i + 1]]`, each as in Head.days."""
+
+    first: Int64s
+    rows: Int64s
+
+
 def decode_heads(values: Sequence[bytes]) -> HeadColumns:
-    """Parse many heads in a few array operations. Raises NewerState."""
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    words = np.frombuffer(b"".join(values), "<i8")
-    at = (np.cumsum(lengths) - lengths) // 8
-    first = words[at]
-    if len(first):
-        _refuse_newer("head", int((first & 0xFF).max()), HEAD_VERSION)
-    marks = first >> 32
+    """Parse many heads, all but their days, in a few array operations. Raises NewerState."""
+    words, at = _words(values)
+    marks, counts = words[at] >> 32, words[at + 3]
     first_mark = np.concatenate(([0], np.cumsum(marks)))
     code_words = np.repeat(at + _HEADER.size // 8 - first_mark[:-1], marks) + np.arange(first_mark[-1])
-    tails_at = (_HEADER.size + 16 * marks + 12 * (words[at + 3] & 0xFFFFFFFF)).tolist()
+    tails_at = _HEADER.size + 16 * marks + _DAY_BYTES * (counts & 0xFFFFFFFF)
+    ends_at = tails_at + (words[at] >> 16 & 0xFFFF) + _ROW_BYTES * (counts >> 32)
     index: dict[bytes, int] = {}
     schedule_of = [
-        index.setdefault(value[2:4] + value[tail_at:], len(index))
-        for value, tail_at in zip(values, tails_at, strict=True)
+        index.setdefault(value[1:4] + value[tail_at:end_at], len(index))
+        for value, tail_at, end_at in zip(values, tails_at.tolist(), ends_at.tolist(), strict=True)
     ]
     return HeadColumns(
         schedules=list(index),
@@ -283,11 +263,53 @@ def decode_heads(values: Sequence[bytes]) -> HeadColumns:
     )
 
 
-def decode_schedule(packed: bytes) -> tuple[str | None, Week]:
-    """The zone and week in a packed schedule: zone length, zone, rows and padding, as they end a head."""
-    rows_at = 2 + int.from_bytes(packed[:2], "little")
-    rows = packed[rows_at : len(packed) - (len(packed) - rows_at) % _ROW_BYTES]
-    return packed[2:rows_at].decode() or None, decode_week(rows)
+def decode_days(values: Sequence[bytes]) -> DayColumns:
+    """The days of many heads. Raises NewerState."""
+    words, at = _words(values)
+    counts = words[at + 3] & 0xFFFFFFFF
+    first = np.concatenate(([0], np.cumsum(counts)))
+    starts = 2 * at + (_HEADER.size + 16 * (words[at] >> 32)) // 4
+    fields = np.repeat(starts - 3 * first[:-1], 3 * counts) + np.arange(3 * first[-1])
+    return DayColumns(first, words.view("<u4")[fields].astype(np.int64).reshape(-1, 3))
+
+
+def _words(values: Sequence[bytes]) -> tuple[Int64s, Int64s]:
+    """Heads end to end as 64-bit words, and where each begins."""
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    words, at = np.frombuffer(b"".join(values), "<i8"), (np.cumsum(lengths) - lengths) // 8
+    if len(values):
+        _refuse_newer("head", int((words[at] & 0xFF).max()), HEAD_VERSION)
+    return words, at
+
+
+def encode_heads(heads: HeadColumns, days: DayColumns) -> list[bytes]:
+    """The bytes of each head; equal heads give equal bytes."""
+    codes, ups, rows = heads.mark_codes.tobytes(), heads.mark_ups.tobytes(), days.rows.astype("<u4").tobytes()
+    schedules = [
+        (packed[:3], (len(packed) - _SCHEDULE.unpack_from(packed)[1]) // _ROW_BYTES, packed[3:])
+        for packed in heads.schedules
+    ]
+    values = []
+    for schedule, latest, carry, (mark, last_mark), (day, last_day) in zip(
+        heads.schedule_of.tolist(),
+        heads.latest.tolist(),
+        heads.carry.tolist(),
+        pairwise(heads.first_mark.tolist()),
+        pairwise(days.first.tolist()),
+        strict=True,
+    ):
+        start, week_rows, tail = schedules[schedule]
+        body = b"".join(
+            (
+                _HEADER.pack(HEAD_VERSION, start, last_mark - mark, latest, carry, last_day - day, week_rows),
+                codes[8 * mark : 8 * last_mark],
+                ups[8 * mark : 8 * last_mark],
+                rows[_DAY_BYTES * day : _DAY_BYTES * last_day],
+                tail,
+            )
+        )
+        values.append(body + bytes(-len(body) % 8))
+    return values
 
 
 def check_row(key: bytes | None, value: bytes | None) -> None:
@@ -312,8 +334,9 @@ def _head_size(value: bytes) -> int:
     """The size that a head's header asks for; -1 where there is no whole header."""
     if len(value) < _HEADER.size:
         return -1
-    _, _, zone_length, marks, _, _, days, rows = _HEADER.unpack_from(value)
-    size = _HEADER.size + 16 * marks + 12 * days + zone_length + rows * _ROW_BYTES
+    _, schedule, marks, _, _, days, rows = _HEADER.unpack_from(value)
+    size = _HEADER.size + 16 * marks + _DAY_BYTES * days + rows * _ROW_BYTES
+    size += _SCHEDULE.unpack(schedule)[1]
     return int(size + -size % 8)
 
 

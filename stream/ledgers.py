@@ -4,7 +4,7 @@ Owns: write-behind. News of stores gathers in memory for a moment; a flush merge
 ledger, writes the changed rows in batches, and only then acknowledges the events it came from. Must not
 know: topics' JSON (stream.agents), RocksDB (stream.tables), arithmetic (stream.core).
 
-    agents ── news ──▶ pending[partition][store] ── flush ──▶ merge ──▶ table.write ──▶ acknowledge
+    agents ── news ──▶ pending[partition][store] ── flush ──▶ settle ──▶ table.write ──▶ acknowledge
 
 A crash loses only news that was never acknowledged: the broker delivers it again, and merging a poll twice
 changes nothing. Of one store the head is written before its pages: whatever prefix of that is in a
@@ -13,12 +13,12 @@ changelog, delivering the same news again leads to the same rows (stream.core.le
 
 import asyncio
 from array import array
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
@@ -26,32 +26,40 @@ from prometheus_client import Counter
 
 from schemas.state import (
     EMPTY_HEAD,
+    EMPTY_PAGE,
     HEAD_PREFIX,
     META_PARTITIONS,
     META_ZONE_DATABASE,
-    NO_INTS,
+    HeadColumns,
     Int64s,
     applied_key,
-    decode_head,
+    decode_days,
+    decode_heads,
     decode_pages,
-    encode_head,
+    decode_schedule,
+    encode_heads,
     encode_pages,
+    encode_schedule,
     head_key,
     page_key,
     pages_prefix,
 )
 from schemas.values import StoreId, Week
 from stream.core.clock import ZONE_DATABASE
-from stream.core.ledger import LoadPages, forget_polls, merge, reschedule
+from stream.core.ledger import News as NewsColumns
+from stream.core.ledger import settle
 from stream.errors import PartitionsAdded
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls taken from store-polls, repeats included")
 
-_SLICE: Final = 256
+_SLICE: Final = 512
 """Stores settled between two looks at the event loop; while one slice is being written, the next is settled."""
+_MOST_SETTLED_POLLS: Final = 400_000
+"""Polls of news and pages put together at once, about 100 bytes each; where there may be more, fewer stores."""
 _BACKLOG_SECONDS: Final = 2.0
 """How long a flush waits, at most, while more news is in the log."""
 _MOST_PENDING_POLLS: Final = 250_000
@@ -73,6 +81,15 @@ class News:
     codes: "array[int]" = field(default_factory=partial(array, "q"))
     zone: str | _Unchanged | None = _UNCHANGED
     week: Week | _Unchanged | None = _UNCHANGED
+    derives_anew: bool = False
+
+    def schedule_after(self, known: bytes) -> bytes:
+        """The packed schedule that holds once this is settled."""
+        zone, week = decode_schedule(known)
+        return encode_schedule(
+            zone if isinstance(self.zone, _Unchanged) else self.zone,
+            week if isinstance(self.week, _Unchanged) else self.week,
+        )
 
 
 @dataclass(slots=True)
@@ -189,11 +206,9 @@ class Ledgers:
 
     async def _flush(self, partition: int, pending: _Pending) -> None:
         await asyncio.gather(*pending.sent)
-        stores, writing = iter(pending.news.items()), None
-        while part := list(islice(stores, _SLICE)):
-            changes: dict[bytes, bytes | None] = {}
-            for store_id, news in part:
-                self._settle(partition, store_id, news, changes)
+        writing = None
+        for part in _batches(iter(pending.news.items()), _SLICE):
+            changes = self._settle(partition, part)
             if writing is not None:
                 await writing
             writing = asyncio.create_task(self._table.write(partition, changes)) if changes else None
@@ -213,32 +228,31 @@ class Ledgers:
             changes[META_PARTITIONS] = str(self._partitions).encode()
         return changes
 
-    def _settle(
-        self, partition: int, store_id: StoreId, news: News, changes: dict[bytes, bytes | None]
-    ) -> None:
-        """Add to `changes` what the news of one store does to its rows."""
-        load: LoadPages = partial(self._load_pages, partition, store_id)
-        stored = self._table.get(partition, head_key(store_id))
-        head, dropped = decode_head(stored) if stored else EMPTY_HEAD, dict[bytes, bytes | None]()
-        if news.forgets_polls:
-            head = forget_polls(head)
-            dropped = dict.fromkeys(self._table.keys(partition, pages_prefix(store_id)))
-            load = _no_pages
-        zone = head.zone if isinstance(news.zone, _Unchanged) else news.zone
-        week = head.week if isinstance(news.week, _Unchanged) else news.week
-        if (zone, week) != (head.zone, head.week):
-            head = reschedule(head, zone, week, load)
-        pages: dict[bytes, bytes | None] = {}
-        if news.codes:
-            settled = merge(head, np.frombuffer(news.codes, np.int64), load, self._retention_days)
-            head = settled.head
-            dropped.update((page_key(store_id, day), None) for day in settled.dropped)
-            pages.update((page_key(store_id, day), page) for day, page in encode_pages(settled.pages).items())
-        row = encode_head(head) if head.is_known else None
-        if row != stored:
-            changes[head_key(store_id)] = row
-        changes.update(dropped)
-        changes.update(pages)
+    def _settle(self, partition: int, part: Sequence[tuple[StoreId, News]]) -> dict[bytes, bytes | None]:
+        """What the news of some stores does to their rows."""
+        store_ids, news = [store_id for store_id, _ in part], [of_store for _, of_store in part]
+        keys = list(map(head_key, store_ids))
+        stored = self._table.get_many(partition, keys)
+        values = [value or EMPTY_HEAD for value in stored]
+        heads, days = decode_heads(values), decode_days(values)
+        columns = _columns(heads, news)
+        if len(part) > 1 and len(columns.codes) + int(days.rows[:, 1:].sum()) > _MOST_SETTLED_POLLS:
+            half = len(part) // 2
+            return self._settle(partition, part[:half]) | self._settle(partition, part[half:])
+        load = partial(self._load_pages, partition, store_ids)
+        settled = settle(heads, days, columns, load, self._retention_days)
+        changes: dict[bytes, bytes | None] = {
+            key: None if row == EMPTY_HEAD else row
+            for key, row, was in zip(keys, encode_heads(settled.heads, settled.days), values, strict=True)
+            if row != was
+        }
+        for store in columns.forgets.nonzero()[0].tolist():
+            changes.update(dict.fromkeys(self._table.keys(partition, pages_prefix(store_ids[store]))))
+        dropped, pages = (settled.dropped_stores, settled.dropped_days), settled.pages
+        changes.update(dict.fromkeys(_page_keys(store_ids, *dropped)))
+        written = encode_pages(pages.days, pages.counts, pages.codes)
+        changes.update(zip(_page_keys(store_ids, pages.stores, pages.days), written, strict=True))
+        return changes
 
     async def _on_recovered(self, partition: int) -> None:
         """Rebuild every head that was made with another zone database (SPEC 2.4). Raises PartitionsAdded."""
@@ -253,35 +267,45 @@ class Ledgers:
             "rebuilding for another zone database", partition=partition, was=made_with, now=ZONE_DATABASE
         )
         for keys in _batches(self._table.keys(partition, HEAD_PREFIX), _SLICE):
-            await self._table.write(partition, {key: self._rebuilt(partition, key) for key in keys})
+            part = [
+                (StoreId(key.removeprefix(HEAD_PREFIX).decode()), News(derives_anew=True)) for key in keys
+            ]
+            await self._table.write(partition, self._settle(partition, part))
         await self._table.write(partition, {META_ZONE_DATABASE: ZONE_DATABASE.encode()})
 
-    def _rebuilt(self, partition: int, key: bytes) -> bytes:
-        store_id = StoreId(key.removeprefix(HEAD_PREFIX).decode())
-        head = decode_head(self._table.get(partition, key) or b"")
-        return encode_head(
-            reschedule(
-                head,
-                head.zone,
-                head.week,
-                partial(self._load_pages, partition, store_id),
-            )
-        )
-
-    def _load_pages(self, partition: int, store_id: StoreId, days: list[int]) -> Int64s:
-        if not days:
-            return NO_INTS
-        values = self._table.get_many(partition, [page_key(store_id, day) for day in days])
-        return decode_pages({day: page for day, page in zip(days, values, strict=True) if page is not None})
+    def _load_pages(
+        self, partition: int, store_ids: Sequence[StoreId], stores: Int64s, days: Int64s
+    ) -> tuple[Int64s, Int64s]:
+        """See stream.core.ledger.LoadPages."""
+        values = self._table.get_many(partition, _page_keys(store_ids, stores, days))
+        return decode_pages(days.tolist(), [value or EMPTY_PAGE for value in values])
 
     def _of(self, partition: int) -> _Pending:
         return self._pending.get(partition) or self._pending.setdefault(partition, _Pending())
 
 
-def _no_pages(_: list[int]) -> Int64s:
-    return NO_INTS
+def _columns(heads: HeadColumns, news: Sequence[News]) -> NewsColumns:
+    """The news of some stores, put together."""
+    schedules = {}
+    for store, (of_store, known) in enumerate(zip(news, heads.schedule_of.tolist(), strict=True)):
+        if of_store.zone is not _UNCHANGED or of_store.week is not _UNCHANGED or of_store.derives_anew:
+            schedule = of_store.schedule_after(heads.schedules[known])
+            if schedule != heads.schedules[known] or of_store.derives_anew:
+                schedules[store] = schedule
+    return NewsColumns(
+        forgets=np.array([of_store.forgets_polls for of_store in news]),
+        schedules=schedules,
+        first=np.cumsum([0, *(len(of_store.codes) for of_store in news)]),
+        codes=np.frombuffer(b"".join(of_store.codes for of_store in news), np.int64),
+    )
 
 
-def _batches(keys: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    while batch := list(islice(keys, size)):
+def _page_keys(store_ids: Sequence[StoreId], stores: Int64s, days: Int64s) -> list[bytes]:
+    return [
+        page_key(store_ids[store], day) for store, day in zip(stores.tolist(), days.tolist(), strict=True)
+    ]
+
+
+def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while batch := list(islice(items, size)):
         yield batch

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 import pytz
 
-from schemas.state import NO_INTS, Int64s, NewerZone
+from schemas.state import NO_INTS, Int64s, NewerZone, decode_schedule
 from schemas.values import DAY_US, DEFAULT_ZONE, Week
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
@@ -135,18 +135,19 @@ class ReadingsStack:
     """The readings of many clocks, as one: their intervals stand end to end in a single sorted array."""
 
     def __init__(self, readings: Sequence[Readings]) -> None:
-        self._base_us = min((r.from_us for r in readings), default=0) - _MARGIN_US
-        self._span_us = max((r.to_us for r in readings), default=0) + _MARGIN_US - self._base_us
+        from_us = np.array([r.from_us for r in readings], np.int64)
+        self._span_us = max((r.to_us - r.from_us for r in readings), default=0) + 2 * _MARGIN_US
+        self._shift_us = np.arange(len(readings)) * self._span_us - (from_us - _MARGIN_US)
         sizes = [len(r.before_us) for r in readings]
-        shift = np.repeat(np.arange(len(readings)) * self._span_us - self._base_us, sizes)
-        last = np.array([self._base_us + self._span_us - 1])
-        self._closes = shift + np.concatenate([NO_INTS, *(a for r in readings for a in (r.closes_us, last))])
+        last = from_us + (self._span_us - _MARGIN_US - 1)
+        closes = [a for r, end in zip(readings, last[:, None], strict=True) for a in (r.closes_us, end)]
+        self._closes = np.repeat(self._shift_us, sizes) + np.concatenate([NO_INTS, *closes])
         self._opens_us = np.concatenate([NO_INTS, *(r.opens_us for r in readings)])
         self._before_us = np.concatenate([NO_INTS, *(r.before_us for r in readings)])
 
     def read_us(self, index: Int64s, at_us: Int64s | int) -> Int64s:
         """Readings.read_us of clock `index[k]` at `at_us[k]` (or all at one instant)."""
-        past = np.searchsorted(self._closes, index * self._span_us + (at_us - self._base_us), side="right")
+        past = np.searchsorted(self._closes, at_us + self._shift_us[index], side="right")
         read: Int64s = self._before_us[past] + np.maximum(at_us - self._opens_us[past], 0)
         return read
 
@@ -218,3 +219,10 @@ def _union(opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
 def clock_of(zone: str | None, week: Week) -> BusinessClock:
     """The clock that all stores of one zone and week share; `week` as schemas.values.week_of gives it."""
     return BusinessClock(zone, week)
+
+
+@lru_cache(maxsize=65_536)
+def clock_of_schedule(packed: bytes) -> BusinessClock:
+    """The clock of a zone and week as a head has them (schemas.state.encode_schedule); the default ones if none."""
+    zone, week = decode_schedule(packed)
+    return clock_of(zone, week or ())

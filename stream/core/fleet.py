@@ -19,10 +19,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from schemas.state import HeadColumns, Int64s, decode_schedule
-from schemas.values import DAY_US
-from stream.core.clock import BusinessClock, ReadingsStack, blocks, clock_of
-from stream.core.ledger import accumulate, day_changes
+from schemas.state import HeadColumns, Int64s
+from stream.core.clock import ReadingsStack, blocks, clock_of_schedule
+from stream.core.marks import DAY_CODES, accumulate, is_change
 from stream.core.windows import Window
 
 LoadDay = Callable[[int, int], Int64s]
@@ -46,7 +45,7 @@ class Totals:
 def totals(heads: HeadColumns, spans: Sequence[Window], load_day: LoadDay) -> list[Totals]:
     """Open time and uptime of every store in each window.
 
-    `load_day` is asked only for folded days (stream.core.ledger) in which a window begins or ends.
+    `load_day` is asked only for folded days (stream.core.marks) in which a window begins or ends.
     """
     edges = sorted({at for span in spans for at in (span.from_us, span.to_us)})
     heads = _unfold(heads, edges, load_day)
@@ -85,12 +84,7 @@ def _totals(
 @lru_cache(maxsize=4)
 def _stack(schedules: tuple[bytes, ...], from_us: int, to_us: int) -> ReadingsStack:
     """The clocks of some schedules, together; reports that follow each other share it."""
-    return ReadingsStack([_clock(schedule).readings(from_us, to_us) for schedule in schedules])
-
-
-@lru_cache(maxsize=65_536)
-def _clock(schedule: bytes) -> BusinessClock:
-    return clock_of(*decode_schedule(schedule))
+    return ReadingsStack([clock_of_schedule(schedule).readings(from_us, to_us) for schedule in schedules])
 
 
 def _marks_until(heads: HeadColumns, at_us: int) -> Int64s:
@@ -143,6 +137,7 @@ def _unfold(heads: HeadColumns, edges: Sequence[int], load_day: LoadDay) -> Head
 def _detail(heads: HeadColumns, mark: int, store: int, load_day: LoadDay) -> tuple[Int64s, Int64s]:
     """All marks of the folded day that starts at `mark`."""
     first = int(heads.mark_codes[mark])
-    changes = day_changes(load_day(store, first // (2 * DAY_US)), was_active=not first & 1)
-    clock = _clock(heads.schedules[heads.schedule_of[store]])
-    return changes, accumulate(clock, changes, int(~heads.mark_ups[mark]))
+    codes, start = load_day(store, first // DAY_CODES), np.array([0])
+    changes = codes[is_change(codes, start, np.array([not first & 1]))]
+    clock = clock_of_schedule(heads.schedules[heads.schedule_of[store]])
+    return changes, accumulate([clock], changes, start, ~heads.mark_ups[mark : mark + 1])

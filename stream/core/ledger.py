@@ -1,131 +1,155 @@
-"""One store's ledger: its polls, day by day, and the uptime accumulated at each change of status.
+"""The ledgers of some stores: their polls, day by day, and the marks that follow from them.
 
-Owns: merging polls into a store's state, retention, and the marks. Must not know: where pages are kept,
-what a report looks like, what time it is.
+Owns: merging news into stores' states, retention. Must not know: where pages are kept, what a report looks
+like, what time it is.
 
 The law (SPEC 2.7): a head is a pure function of the set of polls, the zone and the week. Merging is therefore
 commutative, associative and idempotent, and this module holds it by construction: whatever changes, all
 from the first affected day on is derived again from the pages, by one and the same function.
 
-Marks are the changes of status, with the uptime accumulated so far. Before its first mark a store is
-active; statuses alternate; the first mark's uptime is 0, so that dropped history cannot leak in.
+Stores are settled many at a time, in array operations over all their polls, and none hears of another:
 
-    polls    a    a    i    i    i    a    a    i              a = active, i = inactive
-    status   ▔▔▔▔▔▔▔▔▔▔▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▔▔▔▔▔▔▔▔▔▔▁▁▁▁▁▁▁
-    marks              0              1         2
-    up_us              0              0         open time between 1 and 2, on the business clock
-
-So the uptime of any window is a difference of two marks and two readings of the clock (stream.core.fleet).
-
-A day with more than FOLD_AT changes is folded: the head keeps its first and last mark, and the first one's
-up_us is stored as ~up_us. The day's page has the rest. This bounds a head whatever the polls do.
+    heads ──┐           which days are affected, and which dropped (retention)
+    news  ──┼── settle  polls of those days: kept pages ∪ news, each instant once      ──▶ pages, dropped days
+    pages ──┘           marks and days: those before the first affected day ∪ derived  ──▶ heads
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from schemas.state import NO_DAYS, NO_INTS, NO_POLL, Head, Int64s
-from schemas.values import DAY_US, Week
-from stream.core.clock import BusinessClock, clock_of
+from schemas.state import NO_INTS, NO_POLL, DayColumns, HeadColumns, Int64s
+from schemas.values import DAY_US
+from stream.core.clock import clock_of_schedule
+from stream.core.marks import DAY_CODES, Bools, accumulate, fold, is_change, run_starts
 
-_DAY_CODES: Final = 2 * DAY_US
-"""The codes of one UTC day."""
+_NEVER: Final = 1 << 22
+"""A UTC day after all others."""
 
-FOLD_AT: Final = 16
-"""More changes of status than this in one UTC day are folded."""
+LoadPages = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
+"""Hands out the codes on the page of store `stores[i]` and UTC day `days[i]`, ascending, one page after the
+other; and how many each page has, 0 where there is none."""
 
-LoadPages = Callable[[list[int]], Int64s]
-"""Hands out the codes kept for some UTC days (ascending), ascending; nothing for a day without a page."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class News:
+    """What was said of some stores.
+
+    `forgets`: whether the polls of before are forgotten. `schedules`: by store, the packed schedule that holds from
+    now on, and for all of the past (SPEC 2.2); also a known one, to derive all anew. `codes`: polls in any order
+    and with any repeats, those of store i from `first[i]` up to `first[i + 1]`.
+    """
+
+    forgets: Bools
+    schedules: Mapping[int, bytes]
+    first: Int64s
+    codes: Int64s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pages:
+    """Pages to write: of store `stores[i]` and UTC day `days[i]`, with the next `counts[i]` of `codes`."""
+
+    stores: Int64s
+    days: Int64s
+    counts: Int64s
+    codes: Int64s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Settled:
-    """What a merge leads to: the new head, pages to write by day, and days whose pages are to be deleted.
+    """What news leads to: the new heads, pages to write, and (store, UTC day) of those to be deleted.
 
-    They are to be written in this order, so that whatever prefix of it survives a crash, there is no page that
-    counts but the head does not know; merging the same polls again then leads to the same state.
+    They are to be written in this order, heads, deletions, pages, so that whatever prefix of it survives a crash,
+    there is no page that counts but the head does not know; the same news again then leads to the same state.
+    Besides, all pages of a store that forgets are to be deleted before.
     """
 
-    head: Head
-    pages: dict[int, Int64s]
-    dropped: list[int]
+    heads: HeadColumns
+    days: DayColumns
+    dropped_stores: Int64s
+    dropped_days: Int64s
+    pages: Pages
 
 
-def canonical(codes: Int64s) -> Int64s:
-    """The polls of one store as a set: ascending, one an instant, and there `inactive` wins (SPEC 2.1)."""
-    codes = codes.copy()
-    codes.sort()
-    at_us = codes >> 1
-    keep = np.empty(len(codes), bool)
-    keep[:1] = True
-    np.not_equal(at_us[1:], at_us[:-1], out=keep[1:])
-    return codes[keep]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Polls:
+    """Polls of some stores, ascending and one an instant, and whether the news brought each.
 
-
-def merge(head: Head, codes: Int64s, load: LoadPages, retention_days: int) -> Settled:
-    """Merge polls, in any order and with any repeats, into a store's state.
-
-    `codes` must not be empty. The pages of all days from the first affected one on are loaded: one page for
-    a poll in order, more for a late one.
+    Their days: where each begins, of which store and UTC day it is, how many polls it has.
     """
-    codes = canonical(codes)
-    latest_us = max(head.latest, int(codes[-1])) >> 1
-    floor_day = (latest_us - retention_days * DAY_US) // DAY_US
-    split = int(codes.searchsorted(floor_day * _DAY_CODES))
-    old, fresh = codes[:split], codes[split:]
-    days: list[int] = head.days[:, 0].tolist()
-    dropped = [day for day in days if day < floor_day]
-    newest_dropped = load(dropped[-1:])[-1:] if dropped else NO_INTS
-    carry = _latest([*old[-1:].tolist(), *newest_dropped.tolist(), head.carry])
 
-    fresh_starts = _day_starts(fresh)
-    fresh_days = (fresh[fresh_starts] // _DAY_CODES).tolist()
-    from_start = bool(dropped) or carry != head.carry or not fresh_days
-    first_day = floor_day if from_start else fresh_days[0]
-    kept = load([day for day in days if day >= first_day])
-    merged = canonical(np.concatenate((kept, fresh))) if len(kept) else fresh
-    starts = _day_starts(merged) if len(kept) else fresh_starts
-    after = _by_day(merged, starts)
-    before = _by_day(kept, _day_starts(kept)) if len(kept) else {}
-    changed = after
-    if before:
-        changed = {
-            day: after[day]
-            for day in fresh_days
-            if day not in before or after[day].tobytes() != before[day].tobytes()
-        }
-    head = _derive(head, head.days[len(dropped) :], carry, first_day, _Part(merged, starts))
-    return Settled(head, changed, dropped)
+    codes: Int64s
+    is_news: Bools
+    starts: Int64s
+    stores: Int64s
+    days: Int64s
+    counts: Int64s
 
 
-def reschedule(head: Head, zone: str | None, week: Week | None, load: LoadPages) -> Head:
-    """The head read with another zone and week: a change of either is retroactive (SPEC 2.2).
+@dataclass(frozen=True, slots=True, eq=False)
+class _Marks:
+    """Marks of some stores, and of which store each is, ascending."""
 
-    Also rebuilds a head that was made with another zone database.
+    stores: Int64s
+    codes: Int64s
+    ups: Int64s
+
+
+def settle(heads: HeadColumns, days: DayColumns, news: News, load: LoadPages, retention_days: int) -> Settled:
+    """Merge news into the states of some stores.
+
+    The pages of all days from a store's first affected one on are loaded: one page for a poll in order, more for
+    a late one, all where zone or week changed.
     """
-    head = Head(zone, week, head.latest, head.carry, head.days, head.mark_codes, head.mark_ups)
-    if not len(head.days):
-        return head
-    codes = load(head.days[:, 0].tolist())
-    return _derive(head, head.days, head.carry, 0, _Part(codes, _day_starts(codes)))
+    heads, days = _forget(_reschedule(heads, news.schedules), days, news.forgets)
+    of_code, of_day, day = _owners(news.first), _owners(days.first), days.rows[:, 0]
+    latest = heads.latest.copy()
+    np.maximum.at(latest, of_code, news.codes)
+    floor_day = latest // DAY_CODES - retention_days
 
+    is_old, is_dropped = news.codes < (floor_day * DAY_CODES)[of_code], day < floor_day[of_day]
+    dropped_stores, dropped_days = of_day[is_dropped], day[is_dropped]
+    carry = _latest(heads.carry, of_code[is_old], news.codes[is_old])
+    carry = _latest(carry, *_last_polls(dropped_stores, dropped_days, load))
 
-def forget_polls(head: Head) -> Head:
-    """The head without any poll; hours and zone stay (SPEC 3, a null value on `store-polls`).
+    is_fresh = ~is_old
+    fresh_of, fresh = of_code[is_fresh], news.codes[is_fresh]
+    first_day = np.full(len(latest), _NEVER)
+    np.minimum.at(first_day, fresh_of, fresh // DAY_CODES)
+    for anew in (list(news.schedules), dropped_stores, carry != heads.carry):
+        first_day[anew] = floor_day[anew]
+    is_kept, is_before = day >= first_day[of_day], ~is_dropped & (day < first_day[of_day])
+    kept_of, kept = _load(of_day[is_kept], day[is_kept], load)
+    polls = _merge(floor_day, retention_days + 1, (kept_of, fresh_of), (kept, fresh))
 
-    All pages of the store are to be deleted.
-    """
-    return Head(head.zone, head.week, NO_POLL, NO_POLL, NO_DAYS, NO_INTS, NO_INTS)
+    has_days_before = np.bincount(of_day[is_before], minlength=len(latest)) > 0
+    marks = _derive_marks(heads, _marks_before(heads, carry, first_day, has_days_before), polls)
+    last_of_store = np.flatnonzero(np.diff(polls.stores, append=-1))
+    latest = heads.latest.copy()
+    latest[polls.stores[last_of_store]] = polls.codes[(polls.starts + polls.counts - 1)[last_of_store]]
+    return Settled(
+        heads=replace(
+            heads,
+            latest=latest,
+            carry=carry,
+            first_mark=_firsts(marks.stores, len(latest)),
+            mark_codes=marks.codes,
+            mark_ups=marks.ups,
+        ),
+        days=_derive_days(of_day[is_before], days.rows[is_before], polls, len(latest)),
+        dropped_stores=dropped_stores,
+        dropped_days=dropped_days,
+        pages=_changed_pages(polls),
+    )
 
 
 def retained(codes: Int64s, carry: int, retention_days: int) -> Int64s:
     """Exactly the polls of SPEC 2.8: `retention_days` back from the store's latest, and the one before.
 
-    `codes` are those of all its pages, ascending. Pages are dropped by the day, so they reach a little
+    `codes` are those of all pages of one store, ascending. Pages are dropped by the day, so they reach a little
     further; no window can tell.
     """
     if not len(codes):
@@ -137,122 +161,149 @@ def retained(codes: Int64s, carry: int, retention_days: int) -> Int64s:
     return codes if carry == NO_POLL else np.concatenate(([carry], codes))
 
 
-def day_changes(codes: Int64s, was_active: bool) -> Int64s:
-    """The codes that change the status, given the one before the first of them."""
-    active = codes & 1
-    before = np.empty_like(active)
-    before[:1] = was_active
-    before[1:] = active[:-1]
-    changes: Int64s = codes[active != before]
-    return changes
+def _reschedule(heads: HeadColumns, schedules: Mapping[int, bytes]) -> HeadColumns:
+    """The heads with other zones and weeks."""
+    if not schedules:
+        return heads
+    schedule_of = heads.schedule_of.copy()
+    schedule_of[list(schedules)] = len(heads.schedules) + np.arange(len(schedules))
+    return replace(heads, schedules=[*heads.schedules, *schedules.values()], schedule_of=schedule_of)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Ascending codes, and where each UTC day begins in them."""
+def _forget(heads: HeadColumns, days: DayColumns, forgets: Bools) -> tuple[HeadColumns, DayColumns]:
+    """The heads without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
+    if not forgets.any():
+        return heads, days
+    of_mark, of_day = _owners(heads.first_mark), _owners(days.first)
+    has_mark, has_day = ~forgets[of_mark], ~forgets[of_day]
+    return replace(
+        heads,
+        latest=np.where(forgets, NO_POLL, heads.latest),
+        carry=np.where(forgets, NO_POLL, heads.carry),
+        first_mark=_firsts(of_mark[has_mark], len(forgets)),
+        mark_codes=heads.mark_codes[has_mark],
+        mark_ups=heads.mark_ups[has_mark],
+    ), DayColumns(_firsts(of_day[has_day], len(forgets)), days.rows[has_day])
 
-    codes: Int64s
-    starts: Int64s
+
+def _latest(latest: Int64s, stores: Int64s, codes: Int64s) -> Int64s:
+    """The latest of each store's poll so far and some more; at one instant `inactive` wins (SPEC 2.1)."""
+    inactive_last = latest ^ 1
+    np.maximum.at(inactive_last, stores, codes ^ 1)
+    return inactive_last ^ 1
 
 
-def _derive(head: Head, days: Int64s, carry: int, first_day: int, part: _Part) -> Head:
-    """Derive marks, `latest` and the days from `first_day` on; `part` has all polls from there on.
+def _last_polls(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s]:
+    """The last poll on the last of each store's pages: of which store, and its code."""
+    last = np.flatnonzero(np.diff(stores, append=-1))
+    of_poll, codes = _load(stores[last], days[last], load)
+    last = np.flatnonzero(np.diff(of_poll, append=-1))
+    return of_poll[last], codes[last]
 
-    `days` and `carry` take the place of the head's; its zone and week hold.
+
+def _load(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s]:
+    """The polls of some pages: of which store, and their codes."""
+    if not len(stores):
+        return NO_INTS, NO_INTS
+    codes, counts = load(stores, days)
+    return np.repeat(stores, counts), codes
+
+
+def _merge(
+    floor_day: Int64s, most_days: int, stores: tuple[Int64s, Int64s], codes: tuple[Int64s, Int64s]
+) -> _Polls:
+    """Kept and new polls of some stores as a set, of one instant the `inactive` one (SPEC 2.1).
+
+    A store's polls lie within `most_days` from its `floor_day` on. So each fits, behind those of the stores before
+    it, into one number, whose order is that of stores, instants, statuses, and kept before new.
     """
-    codes = part.codes
-    days_before = days[: days[:, 0].searchsorted(first_day)]
-    if len(days_before):
-        prefix = int(head.mark_codes.searchsorted(first_day * _DAY_CODES))
-        codes_before, ups_before = head.mark_codes[:prefix], head.mark_ups[:prefix]
-    else:
-        is_down = carry != NO_POLL and not carry & 1
-        codes_before = np.array([carry], np.int64) if is_down else NO_INTS
-        ups_before = np.zeros(len(codes_before), np.int64)
-
-    changes = day_changes(codes, was_active=not len(codes_before) or bool(codes_before[-1] & 1))
-    ups = _continue(head, codes_before[-1:], ups_before[-1:], changes)
-    changes, ups = _fold(changes, ups)
-    return Head(
-        zone=head.zone,
-        week=head.week,
-        latest=int(codes[-1]) if len(codes) else head.latest,
-        carry=carry,
-        days=np.concatenate((days_before, _count_days(part))),
-        mark_codes=np.concatenate((codes_before, changes)),
-        mark_ups=np.concatenate((ups_before, ups)),
+    base = (np.arange(len(floor_day)) * most_days - floor_day) * DAY_CODES
+    keys = np.concatenate(codes) + base[np.concatenate(stores)] << 1
+    keys[len(codes[0]) :] |= 1
+    keys.sort()
+    keys = keys[run_starts(keys >> 2)]
+    ordered = keys >> 1
+    day = ordered // DAY_CODES
+    starts = run_starts(day)
+    of_day, nth_day = np.divmod(day[starts], most_days)
+    counts = np.diff(starts, append=len(day))
+    return _Polls(
+        codes=ordered - np.repeat(base[of_day], counts),
+        is_news=keys & 1 == 1,
+        starts=starts,
+        stores=of_day,
+        days=nth_day + floor_day[of_day],
+        counts=counts,
     )
 
 
-def _count_days(part: _Part) -> Int64s:
-    """A row (UTC day, active polls, inactive polls) a day."""
-    if not len(part.starts):
-        return NO_DAYS
-    counts = np.empty((len(part.starts), 3), np.int64)
-    np.floor_divide(part.codes[part.starts], _DAY_CODES, out=counts[:, 0])
-    np.add.reduceat(part.codes & 1, part.starts, out=counts[:, 1])
-    counts[:-1, 2] = part.starts[1:]
-    counts[-1, 2] = len(part.codes)
-    counts[:, 2] -= part.starts + counts[:, 1]
-    return counts
-
-
-def _continue(head: Head, last_code: Int64s, last_up: Int64s, changes: Int64s) -> Int64s:
-    """The uptime accumulated at each change, going on from the last mark before them, if there is one."""
-    if not len(changes):
-        return NO_INTS
-    clock = clock_of(head.zone, head.week or ())
-    if not len(last_code):
-        return accumulate(clock, changes, 0)
-    if last_code[0] & 1:
-        return accumulate(clock, np.concatenate((last_code, changes)), int(last_up[0]))[1:]
-    return accumulate(clock, changes, int(last_up[0]))  # down since then, for however long
-
-
-def accumulate(clock: BusinessClock, codes: Int64s, start_us: int) -> Int64s:
-    """The uptime accumulated at each of some successive changes, `start_us` at the first one."""
-    at_us = codes >> 1
-    read_us = clock.readings(int(at_us[0]), int(at_us[-1])).read_us(at_us)
-    ups = np.empty(len(codes), np.int64)
-    ups[0] = start_us
-    np.multiply(read_us[1:] - read_us[:-1], codes[:-1] & 1, out=ups[1:])
-    return ups.cumsum()
-
-
-def _fold(changes: Int64s, ups: Int64s) -> tuple[Int64s, Int64s]:
-    """Keep only the first and last change of a day that has more than FOLD_AT of them."""
-    days = changes // _DAY_CODES
-    if not (days[FOLD_AT:] == days[: max(0, len(days) - FOLD_AT)]).any():
-        return changes, ups
-    _, first, day_of_change, count = np.unique(
-        days, return_index=True, return_inverse=True, return_counts=True
+def _marks_before(heads: HeadColumns, carry: Int64s, first_day: Int64s, has_days_before: Bools) -> _Marks:
+    """The marks that stay: those before the first affected day, or where no day is, the carry if it is down."""
+    of_mark = _owners(heads.first_mark)
+    stays = has_days_before[of_mark] & (heads.mark_codes < (first_day * DAY_CODES)[of_mark])
+    carried = np.flatnonzero(~has_days_before & (carry & 1 == 0))  # NO_POLL is odd
+    return _by_store(
+        _Marks(carried, carry[carried], np.zeros_like(carried)),
+        _Marks(of_mark[stays], heads.mark_codes[stays], heads.mark_ups[stays]),
     )
-    folded = count > FOLD_AT
-    keep = ~folded[day_of_change]
-    keep[first] = True
-    keep[first + count - 1] = True
-    ups = ups.copy()
-    ups[first[folded]] = ~ups[first[folded]]
-    return changes[keep], ups[keep]
 
 
-def _latest(codes: list[int]) -> int:
-    """The latest of some polls (NO_POLL among them counts as none); at one instant `inactive` wins."""
-    latest_us = max(codes) >> 1
-    return min(code for code in codes if code >> 1 == latest_us)
+def _derive_marks(heads: HeadColumns, before: _Marks, polls: _Polls) -> _Marks:
+    """All marks: those `before`, and those that follow from the polls after them."""
+    last = np.flatnonzero(np.diff(before.stores, append=-1))
+    is_up, up_us = np.ones(len(heads.latest), bool), np.zeros(len(heads.latest), np.int64)
+    is_up[before.stores[last]] = before.codes[last] & 1 == 1
+    up_us[before.stores[last]] = before.ups[last]
+
+    first_of_store = run_starts(polls.stores)
+    changed = is_change(polls.codes, polls.starts[first_of_store], is_up[polls.stores[first_of_store]])
+    nth_day = np.repeat(np.arange(len(polls.days)), polls.counts)[changed]
+    after = _Marks(polls.stores[nth_day], polls.codes[changed], np.zeros_like(nth_day))
+
+    # Where a store was up, its clock runs on from the last mark before; else that may be long ago.
+    goes_on = last[is_up[before.stores[last]] & np.isin(before.stores[last], after.stores)]
+    every = _by_store(_Marks(before.stores[goes_on], before.codes[goes_on], np.full(len(goes_on), -1)), after)
+    starts = run_starts(every.stores)
+    of_start = every.stores[starts]
+    clocks = [clock_of_schedule(heads.schedules[at]) for at in heads.schedule_of[of_start].tolist()]
+    ups = accumulate(clocks, every.codes, starts, up_us[of_start])[every.ups == 0]
+    keep, ups = fold(ups, nth_day)
+    return _by_store(before, _Marks(after.stores[keep], after.codes[keep], ups[keep]))
 
 
-def _day_starts(codes: Int64s) -> Int64s:
-    """Where each UTC day begins in some ascending codes."""
-    days = codes // _DAY_CODES
-    begins = np.empty(len(days), bool)
-    begins[:1] = True
-    np.not_equal(days[1:], days[:-1], out=begins[1:])
-    return begins.nonzero()[0]
+def _derive_days(stores: Int64s, rows: Int64s, polls: _Polls, count: int) -> DayColumns:
+    """All days: those before, and those counted from the polls after them."""
+    active = np.add.reduceat(polls.codes & 1, polls.starts) if len(polls.starts) else NO_INTS
+    counted = np.stack((polls.days, active, polls.counts - active), axis=1)
+    stores = np.concatenate((stores, polls.stores))
+    order = stores.argsort(kind="stable")
+    return DayColumns(_firsts(stores, count), np.concatenate((rows, counted))[order])
 
 
-def _by_day(codes: Int64s, starts: Int64s) -> dict[int, Int64s]:
-    """Ascending codes by UTC day."""
-    days = (codes[starts] // _DAY_CODES).tolist()
-    bounds = [*starts.tolist(), len(codes)]
-    return {day: codes[start:end] for day, (start, end) in zip(days, pairwise(bounds), strict=True)}
+def _changed_pages(polls: _Polls) -> Pages:
+    """The pages of those days that got a poll."""
+    changed = np.logical_or.reduceat(polls.is_news, polls.starts) if len(polls.starts) else polls.is_news
+    return Pages(
+        polls.stores[changed],
+        polls.days[changed],
+        polls.counts[changed],
+        polls.codes[np.repeat(changed, polls.counts)],
+    )
+
+
+def _by_store(first: _Marks, then: _Marks) -> _Marks:
+    """Two runs of marks as one; those of a store in the first come before those in the second."""
+    stores = np.concatenate((first.stores, then.stores))
+    order = stores.argsort(kind="stable")
+    codes, ups = np.concatenate((first.codes, then.codes)), np.concatenate((first.ups, then.ups))
+    return _Marks(stores[order], codes[order], ups[order])
+
+
+def _owners(first: Int64s) -> Int64s:
+    """Of which store each item is, where store i's are those from `first[i]` up to `first[i + 1]`."""
+    return np.repeat(np.arange(len(first) - 1), np.diff(first))
+
+
+def _firsts(stores: Int64s, count: int) -> Int64s:
+    """Where the items of each of `count` stores begin, and the end of the last."""
+    return np.concatenate(([0], np.cumsum(np.bincount(stores, minlength=count))))

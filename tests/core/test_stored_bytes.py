@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from schemas.state import (
+    EMPTY_HEAD,
     MalformedRow,
     NewerState,
     check_row,
+    decode_days,
     decode_head,
     decode_heads,
     decode_pages,
     decode_schedule,
-    encode_head,
+    encode_heads,
     encode_pages,
 )
 from schemas.values import DAY_US, day_of, week_of
@@ -42,42 +44,43 @@ def test_the_bytes_that_version_1_wrote_are_read_and_still_written() -> None:
     assert head.days.tolist() == [[day_of(at("Mon 00:00")), 2, 1]]
 
 
-def test_a_head_survives_its_bytes() -> None:
-    head = shelf().head
-    again = decode_head(encode_head(head))
-    assert (again.zone, again.week, again.latest, again.carry) == (
-        head.zone,
-        head.week,
-        head.latest,
-        head.carry,
-    )
-    assert encode_head(again) == encode_head(head)
+def test_heads_survive_their_bytes() -> None:
+    values = [HEAD_V1, EMPTY_HEAD, Shelf(None, ()).add(polls("Mon 10:00 inactive")).bytes[0], HEAD_V1]
+    assert encode_heads(decode_heads(values), decode_days(values)) == values
 
 
 def test_many_heads_parse_as_each_of_them_alone() -> None:
     values = [shelf().bytes[0], Shelf().add(polls("Tue 10:00 inactive")).bytes[0], Shelf("UTC").bytes[0]] * 2
-    columns = decode_heads(values)
+    columns, days = decode_heads(values), decode_days(values)
     for store, value in enumerate(values):
         head = decode_head(value)
         marks = slice(*columns.first_mark[store : store + 2].tolist())
         assert columns.mark_codes[marks].tolist() == head.mark_codes.tolist()
         assert columns.mark_ups[marks].tolist() == head.mark_ups.tolist()
         assert columns.latest[store] == head.latest
+        assert days.rows[slice(*days.first[store : store + 2].tolist())].tolist() == head.days.tolist()
         schedule = decode_schedule(columns.schedules[columns.schedule_of[store]])
-        assert schedule == (head.zone, head.week or ())
+        assert schedule == (head.zone, head.week)
 
 
 def test_a_page_survives_its_bytes_and_takes_five_of_them_a_poll() -> None:
     day = day_of(at("Mon 00:00"))
     codes = np.array([2 * at("Mon 00:00"), 2 * at("Mon 23:59:59.999999") + 1], np.int64)
-    pages = encode_pages({day: codes, day + 1: codes[:1] + 2 * DAY_US})
-    assert [len(page) for page in pages.values()] == [1 + 5 * 2, 1 + 5]
-    assert decode_pages(pages).tolist() == [*codes.tolist(), 2 * at("Tue 00:00")]
+    every = np.append(codes, codes[0] + 2 * DAY_US)
+    pages = encode_pages(np.array([day, day + 1]), np.array([2, 1]), every)
+    assert [len(page) for page in pages] == [1 + 5 * 2, 1 + 5]
+    decoded, counts = decode_pages([day, day + 1], pages)
+    assert decoded.tolist() == [*codes.tolist(), 2 * at("Tue 00:00")]
+    assert counts.tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("value", [b"\x02" + bytes(31)])
 def test_bytes_of_a_newer_version_are_refused_with_what_to_do(value: bytes) -> None:
-    for decode in (decode_head, lambda newer: decode_heads([newer]), lambda newer: decode_pages({0: newer})):
+    for decode in (
+        decode_head,
+        lambda newer: decode_heads([newer]),
+        lambda newer: decode_pages([0], [newer]),
+    ):
         with pytest.raises(NewerState, match="newer version"):
             decode(value)
 

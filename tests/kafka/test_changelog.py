@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has 
 from query_api.reader import Reader
 from schemas.events import encode_poll
 from schemas.settings import Settings
-from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, encode_head, head_key
+from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, head_key
 from schemas.topics import CHANGELOG, DEAD_LETTERS, POLLS
 from schemas.values import StoreId
 from stream.rocks import open_table, stored_offset, write_rows
@@ -77,7 +77,7 @@ JUNK = {
     "an empty value": (head_key(_STORE), b"", "empty value"),
     "a newer version": (
         head_key(_STORE),
-        bytes([HEAD_VERSION + 1]) + encode_head(EMPTY_HEAD)[1:],
+        bytes([HEAD_VERSION + 1]) + EMPTY_HEAD[1:],
         f"format {HEAD_VERSION + 1}",
     ),
 }
@@ -188,7 +188,7 @@ def test_a_table_that_was_away_for_a_day_comes_back_without_what_was_deleted_mea
     command: str, clean_kafka: Kafka, tmp_path: Path
 ) -> None:
     """A store whose deletion Kafka does not keep any more, in a table of two days ago."""
-    gone = {head_key(StoreId("gone")): encode_head(EMPTY_HEAD)}
+    gone = {head_key(StoreId("gone")): EMPTY_HEAD}
     with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
         ours.ready_worker()
         produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.state import decode_heads
+from schemas.state import decode_heads, encode_schedule
 from schemas.values import Poll, Status, StoreId, Week
 from stream.core.fleet import totals
 from stream.core.windows import windows
 from tests.builders import row_texts, status_words
-from tests.core.shelf import Shelf
+from tests.core.shelf import Shelf, settle_together
 from tests.oracle import oracle_uptime_us
 from tests.strategies import Case, cases, weeks, zones
 
@@ -67,6 +67,27 @@ def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_r
     for poll in data.draw(st.permutations(case.polls)):
         one_by_one.add([poll])
     assert one_by_one.bytes == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(cases(), min_size=2, max_size=5), st.data())
+def test_stores_settled_together_become_what_each_becomes_alone(
+    every: list[Case], data: st.DataObject
+) -> None:
+    together, alone = [Shelf() for _ in every], [Shelf() for _ in every]
+    for _ in range(data.draw(st.integers(1, 3))):
+        news = [data.draw(st.permutations(case.polls))[: data.draw(st.integers(0, 6))] for case in every]
+        schedules = {
+            store: encode_schedule(case.zone, case.week)
+            for store, case in enumerate(every)
+            if data.draw(st.booleans())
+        }
+        forgets = [data.draw(st.integers(0, 9)) == 0 for _ in every]
+        settle_together(together, news, schedules, forgets=forgets)
+        for store, shelf in enumerate(alone):
+            mine = {0: schedules[store]} if store in schedules else {}
+            settle_together([shelf], [news[store]], mine, forgets=[forgets[store]])
+    assert [shelf.bytes for shelf in together] == [shelf.bytes for shelf in alone]
 
 
 @settings(max_examples=100, deadline=None)

@@ -275,7 +275,7 @@ async def test_a_page_that_the_head_does_not_list_is_not_told(settings: Settings
     """A worker that was killed between a head and the pages it drops leaves such pages for a moment."""
     tables.add(polls("Mon 10:00 active"))
     tuesday = day_of(at("Tue 00:00"))
-    (page,) = encode_pages({tuesday: np.array([2 * at("Tue 09:00")], np.int64)}).values()
+    (page,) = encode_pages(np.array([tuesday]), np.array([1]), np.array([2 * at("Tue 09:00")]))
     tables.put(page_key(StoreId("s1"), tuesday), page)
     story = await asked(settings, "store/s1")
     assert [each["timestamp_utc"] for each in story["polls"]] == ["2023-01-23T10:00:00.000000Z"]

@@ -1,0 +1,103 @@
+"""Marks: the changes of status of stores, with the uptime accumulated up to each.
+
+Owns: which polls change a status, the accumulators, folding. Must not know: polls that are not at hand,
+storage. Here and in stream.core.ledger the codes of several stores stand one store after the other, those of
+each ascending.
+
+Before its first mark a store is active; statuses alternate; the first mark's uptime is 0, so that dropped
+history cannot leak in.
+
+    polls    a    a    i    i    i    a    a    i              a = active, i = inactive
+    status   ▔▔▔▔▔▔▔▔▔▔▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▔▔▔▔▔▔▔▔▔▔▁▁▁▁▁▁▁
+    marks              0              1         2
+    up_us              0              0         open time between 1 and 2, on the business clock
+
+So the uptime of any window is a difference of two marks and two readings of the clock (stream.core.fleet).
+
+A day with more than FOLD_AT changes is folded: the head keeps its first and last mark, and the first one's
+up_us is stored as ~up_us. The day's page has the rest. This bounds a head whatever the polls do.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.state import Int64s
+from schemas.values import DAY_US
+from stream.core.clock import BusinessClock, Readings, ReadingsStack
+
+Bools = npt.NDArray[np.bool_]
+
+DAY_CODES: Final = 2 * DAY_US
+"""The codes of one UTC day."""
+
+FOLD_AT: Final = 16
+"""More changes of status than this in one UTC day are folded."""
+
+
+def run_starts(values: Int64s) -> Int64s:
+    """Where each run of equal values begins."""
+    begins = np.empty(len(values), bool)
+    begins[:1] = True
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins.nonzero()[0]
+
+
+def is_change(codes: Int64s, starts: Int64s, was_active: Bools) -> Bools:
+    """Which codes change the status of their store.
+
+    Of the stores, those of which there are codes: where they begin, and the status before the first of them.
+    """
+    active = codes & 1 == 1
+    before = np.empty_like(active)
+    before[1:] = active[:-1]
+    before[starts] = was_active
+    changed: Bools = active != before
+    return changed
+
+
+def accumulate(clocks: Sequence[BusinessClock], codes: Int64s, starts: Int64s, start_us: Int64s) -> Int64s:
+    """The uptime accumulated at each of some successive changes of status.
+
+    Store i has a clock, at least one change from `starts[i]` on, and `start_us[i]` accumulated at that one.
+    """
+    if not len(codes):
+        return codes
+    at_us = codes >> 1
+    counts = np.diff(starts, append=len(codes))
+    read_us = _read_us(clocks, at_us, starts, counts)
+    ups = np.empty(len(codes), np.int64)
+    np.multiply(read_us[1:] - read_us[:-1], codes[:-1] & 1, out=ups[1:])
+    ups[starts] = 0
+    ups = ups.cumsum()
+    ups += np.repeat(start_us - ups[starts], counts)
+    return ups
+
+
+def _read_us(clocks: Sequence[BusinessClock], at_us: Int64s, starts: Int64s, counts: Int64s) -> Int64s:
+    """Each store's clock read at its instants. Of stores with the same clock one reading is prepared."""
+    readings: dict[int, tuple[int, Readings]] = {}
+    index = []
+    ends = zip(at_us[starts].tolist(), at_us[starts + counts - 1].tolist(), strict=True)
+    for clock, (from_us, to_us) in zip(clocks, ends, strict=True):
+        reading = clock.readings(from_us, to_us)
+        index.append(readings.setdefault(id(reading), (len(readings), reading))[0])
+    stack = ReadingsStack([reading for _, reading in readings.values()])
+    return stack.read_us(np.repeat(np.array(index, np.int64), counts), at_us)
+
+
+def fold(ups: Int64s, days: Int64s) -> tuple[Bools, Int64s]:
+    """Which marks to keep, and all ups, those of folded days marked; `days` tells each store's days apart."""
+    starts = run_starts(days)
+    counts = np.diff(starts, append=len(days))
+    folded = counts > FOLD_AT
+    keep = np.repeat(~folded, counts)
+    if folded.any():
+        first = starts[folded]
+        keep[first] = True
+        keep[first + counts[folded] - 1] = True
+        ups = ups.copy()
+        ups[first] = ~ups[first]
+    return keep, ups

@@ -106,7 +106,8 @@ class HealthWatch:
 
     async def _ask_broker(self) -> tuple[Applied | None, str]:
         try:
-            return await asyncio.wait_for(self.probe.end_offsets(), PATIENCE_S), _OK
+            async with asyncio.timeout(PATIENCE_S):
+                return await self.probe.end_offsets(), _OK
         except Exception as error:  # whatever it raises is what is wrong with it
             return None, _words(error)
 
@@ -124,7 +125,8 @@ class HealthWatch:
         }
         if still:
             try:
-                empty = await asyncio.wait_for(self.probe.empty_spans(still), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    empty = await self.probe.empty_spans(still)
             except Exception as error:  # the broker may be gone by now, or not let us read
                 log.debug("cannot look for markers of transactions", error=_words(error))
                 return applied
@@ -134,14 +136,16 @@ class HealthWatch:
 
     async def _ask_worker(self) -> str:
         try:
-            alive = await asyncio.wait_for(self.probe.worker_alive(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                alive = await self.probe.worker_alive()
         except Exception as error:  # likewise
             return _words(error)
         return "no worker is running: start `storepulse worker`" if alive is False else _OK
 
     async def _ask_state(self) -> tuple[Applied | None, str]:
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._applied), PATIENCE_S), _OK
+            async with asyncio.timeout(PATIENCE_S):
+                return await asyncio.to_thread(self._applied), _OK
         except (QueryError, NewerState, OSError, TimeoutError) as error:
             return None, _words(error)
 

@@ -183,7 +183,8 @@ class Ledgers:
         while True:
             await self._news_came.wait()
             try:
-                await asyncio.wait_for(self._a_reason_to_flush(), _BACKLOG_SECONDS)
+                async with asyncio.timeout(_BACKLOG_SECONDS):
+                    await self._a_reason_to_flush()
             except TimeoutError:
                 self._waiting.clear()  # some may be of partitions that left
             await self.flush()
@@ -192,7 +193,8 @@ class Ledgers:
         """Returns a moment after all that is in the log was taken, or at once in a hurry."""
         await self._caught_up.wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._flush_seconds)
+            async with asyncio.timeout(self._flush_seconds):
+                await self._hurry.wait()
 
     async def flush(self) -> None:
         """Write all that is pending and acknowledge it."""

@@ -163,7 +163,8 @@ class Consumer(DrainingConsumer):
             if fetched or remaining_s <= 0:
                 return fetched
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), remaining_s)
+                async with asyncio.timeout(remaining_s):
+                    await self._changed.wait()
         return {}
 
     async def _fetch(self, active_partitions: set[TP]) -> RecordMap:

@@ -1,5 +1,8 @@
 """Health says which part fails and how far the readable state trails the log; never how old polls are."""
 
+import asyncio
+from collections.abc import Mapping
+
 import pytest
 
 from query_api.health import MOST_TRAILING_S, HealthWatch
@@ -8,8 +11,22 @@ from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE
 from schemas.topics import HOURS, POLLS, ZONES
 from tests.builders import polls
-from tests.query_api.service import FakeProbe, fetch, serving, trigger
+from tests.query_api.service import PATIENCE_S, FakeProbe, fetch, serving, trigger
 from tests.query_api.tables import Tables
+
+
+class SlowMarkers(FakeProbe):
+    """Says what lies in a span when it is told to."""
+
+    def __init__(self, ends: dict[tuple[str, int], int]) -> None:
+        super().__init__(ends)
+        self.was_asked = asyncio.Event()
+        self.told = asyncio.Event()
+
+    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        self.was_asked.set()
+        await self.told.wait()
+        return set()
 
 
 class Clock:
@@ -55,6 +72,23 @@ async def test_lag_is_counted_by_topic_over_all_partitions(settings: Settings) -
     assert answer.status_code == 200
     assert answer.json()["lag"]["records"] == {POLLS: 7, HOURS: 2, ZONES: 0}
     tables.close()
+
+
+async def test_a_look_that_is_cancelled_just_as_the_broker_answers_ends(
+    settings: Settings, tables: Tables, reader: Reader
+) -> None:
+    """asyncio.wait_for would return the answer and forget the cancellation: the API would never shut down."""
+    probe = SlowMarkers({(POLLS, 0): 1})
+    watch = HealthWatch(reader, probe, Clock())
+    await watch.look()
+    looking = asyncio.create_task(watch.look())
+    async with asyncio.timeout(PATIENCE_S):
+        await probe.was_asked.wait()
+        probe.told.set()
+        await asyncio.sleep(0)
+        looking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await looking
 
 
 async def test_seconds_tell_how_long_the_oldest_record_has_been_waiting(

@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 
 70 a bug, please report it; 130 interrupted; 143 told to stop by SIGTERM in the middle of work.
 """
 
+import gc
 import signal
 import sys
 import tempfile
@@ -223,6 +224,8 @@ def main() -> NoReturn:
             sys.exit(_BUG)
         typer.echo(f"storepulse: {explained(error)}", err=True)
         sys.exit(code)
+    finally:
+        gc.freeze()  # else Python would look for cycles in all there is, for a tenth of a second, and then go
     sys.exit(0)
 
 

@@ -49,12 +49,15 @@ def _bulk(bench: Bench, bootstrap: str) -> Row:
 def _backlog(bench: Bench, bootstrap: str) -> Iterator[Row]:
     count, few = bench.count(1_000_000, 100_000), bench.count(30_000, 5_000)
     settings = Settings(state=bench.scratch / "on-kafka", broker=bench.kafka)
-    peers: dict[str, Callable[[str], float]] = {
-        "stock Faust agent, same topic": lambda name: peer_rate(
-            "stock_faust", few, bench.kafka, settings.state / name, few, name, _PARTITIONS
+    # Each has a group of its own: one that went on where another has committed would never reach its count.
+    faust = (few, bench.kafka, settings.state / "faust", few)
+    quix = (count, bootstrap, settings.state / "quix", count)
+    peers: dict[str, Callable[[int], float]] = {
+        "stock Faust agent, same topic": lambda nth: peer_rate(
+            "stock_faust", *faust, f"faust-{nth}", _PARTITIONS
         ),
-        "Quix Streams, same topic": lambda name: peer_rate(
-            "quix_streams", count, bootstrap, settings.state / name, count, name, python=quix_python()
+        "Quix Streams, same topic": lambda nth: peer_rate(
+            "quix_streams", *quix, f"quix-{nth}", python=quix_python()
         ),
         "bare aiokafka: decode and drop": lambda _: peer_rate("bare_aiokafka", count, bootstrap, count),
     }
@@ -65,7 +68,7 @@ def _backlog(bench: Bench, bootstrap: str) -> Iterator[Row]:
         taken.append(take_backlog(bench, settings, count)[1])
         for peer, rate in list(peers.items()):
             try:
-                theirs[peer].append(rate(f"peer-{nth}"))
+                theirs[peer].append(rate(nth))
             except BenchFailed as error:
                 bench.miss(peer, error)
                 del peers[peer]

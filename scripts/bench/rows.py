@@ -48,8 +48,10 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether every bound holds; None where there is none."""
+        """Whether every bound holds; None where there is none, or where the peer was not measured."""
         ours, ratio, target = median(self.ours), self.ratio, self.target
+        if target.least_ratio is not None and ratio is None:
+            return None
         held = [
             *([ours <= target.most] if target.most is not None else []),
             *([ours >= target.least] if target.least is not None else []),

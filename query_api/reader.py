@@ -25,18 +25,21 @@ import rocksdict
 
 from query_api.errors import FolderUnwritable, OtherZoneDatabase, ReaderClosed, system_text
 from query_api.presence import Presence, bury_dead
-from query_api.scans import ascending, head_scan, until
+from query_api.scans import ascending, head_scan, until, value_of
 from query_api.secondaries import Secondaries
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_PREFIX,
+    META_EXTENT,
     META_ZONE_DATABASE,
     NO_INTS,
     NO_POLL,
+    Extent,
     Head,
     HeadColumns,
     Int64s,
     applied_key,
+    decode_extent,
     decode_head,
     decode_heads,
     decode_pages,
@@ -156,53 +159,31 @@ class Snapshot:
         self._tables = tables
         self._chunk = chunk
         self._closing = closing
-        self._whole: Chunk | None = None
-        self._extent: tuple[int, int] | None = None
+        self._extent = Extent()
         for partition, table in tables.items():
-            made_with = (table.get(META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
+            made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
             if made_with != ZONE_DATABASE:
                 raise OtherZoneDatabase(partition, made_with, ZONE_DATABASE)
+            self._extent |= decode_extent(value_of(table, META_EXTENT))
 
     def chunks(self) -> Iterator[Chunk]:
-        """All stores, ascending by id as text (UTF-8 byte order), some ten thousand at a time.
-
-        Where one chunk holds them all it is read once, however often it is asked for.
-        """
-        if self._whole is not None:
-            yield self._whole
-            return
-        chunk, chunks = None, 0
+        """All stores, ascending by id as text (UTF-8 byte order), some ten thousand at a time."""
         scans = [head_scan(table) for table in self._tables.values()]
         for keys, values in ascending(scans, self._chunk):
             if self._closing.is_set():
                 raise ReaderClosed
-            chunk, chunks = _chunk(keys, values), chunks + 1
-            yield chunk
-        if chunks == 1:
-            self._whole = chunk
+            yield _chunk(keys, values)
 
     def latest_us(self) -> int | None:
-        """The latest poll over all stores, None where there is none."""
-        _, latest = self._codes_over_all()
-        return None if latest == NO_POLL else latest >> 1
+        """The latest poll over all stores, as of the positions applied; None where there is none."""
+        return None if self._extent.latest == NO_POLL else self._extent.latest >> 1
 
     def known_from_us(self) -> int:
         """The instant from which on the polls of every store are complete; 0 where none was ever dropped.
 
         Of a store that is the instant of its carry: all polls after that one are on its pages.
         """
-        carry, _ = self._codes_over_all()
-        return 0 if carry == NO_POLL else carry >> 1
-
-    def _codes_over_all(self) -> tuple[int, int]:
-        """The latest carry and the latest poll, of any store."""
-        if self._extent is None:
-            carry = latest = NO_POLL
-            for chunk in self.chunks():
-                carry = max(carry, int(chunk.columns.carry.max()))
-                latest = max(latest, int(chunk.columns.latest.max()))
-            self._extent = carry, latest
-        return self._extent
+        return 0 if self._extent.carry == NO_POLL else self._extent.carry >> 1
 
     def head(self, store_id: StoreId) -> Head | None:
         """A store's head, None where the store is unknown."""
@@ -234,12 +215,12 @@ class Snapshot:
             (source.name, partition): int(offset)
             for partition, table in self._tables.items()
             for source in SOURCES
-            if (offset := table.get(applied_key(source.name))) is not None
+            if (offset := value_of(table, applied_key(source.name))) is not None
         }
 
     def _get(self, key: bytes) -> bytes | None:
         for table in self._tables.values():
-            value: bytes | None = table.get(key)
+            value = value_of(table, key)
             if value is not None:
                 return value
         return None

@@ -22,6 +22,17 @@ def head_scan(table: rocksdict.Rdict) -> "HeadScan":
     return HeadScan(keys, table.values(from_key=HEAD_PREFIX, read_opt=options), options)
 
 
+def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:
+    """The value of one row, None where there is none: the one that a scan would find.
+
+    Not by `table.get`: where the primary has moved rows to a file that it wrote after the secondary last read its
+    log, RocksDB's get finds the older value in the secondary's memory first. An iterator takes the newest.
+    """
+    options = until(key + b"\0")
+    value: bytes | None = next(table.values(from_key=key, read_opt=options), None)
+    return value
+
+
 def until(to_key: bytes) -> rocksdict.ReadOptions:
     """Read on up to, and without, a key.
 

@@ -5,7 +5,7 @@ how a state is computed (stream.core.ledger) or who stores it.
 
 Keys, in three ranges of the same table:
 
-    M <name>                      meta: the zone database, the positions applied so far
+    M <name>                      meta: the zone database, the positions applied so far, how far polls reach
     S <store id>                  head: all that a report needs of one store, in one value
     P <store id> NUL <day, 4 B>   page: the polls of one store on one UTC day
 
@@ -47,6 +47,7 @@ PAGE_PREFIX: Final = b"P"
 _META_PREFIX: Final = b"M"
 META_ZONE_DATABASE: Final = b"Mzone-database"
 META_PARTITIONS: Final = b"Mpartitions"
+META_EXTENT: Final = b"Mextent"
 _META_APPLIED: Final = b"Mapplied\0"
 
 NO_POLL: Final = -1
@@ -119,6 +120,17 @@ class Head:
     mark_ups: Int64s
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far the polls of some stores reach: the greatest of their heads' `latest`, and of their `carry`."""
+
+    latest: int = NO_POLL
+    carry: int = NO_POLL
+
+    def __or__(self, other: "Extent") -> "Extent":
+        return Extent(max(self.latest, other.latest), max(self.carry, other.carry))
+
+
 NO_INTS: Final[Int64s] = np.empty(0, np.int64)
 EMPTY_HEAD: Final = _HEADER.pack(HEAD_VERSION, NO_SCHEDULE, 0, NO_POLL, NO_POLL, 0, 0)
 """The head of a store of which nothing was said, or all was forgotten: it has no row in a report."""
@@ -162,6 +174,16 @@ def decode_head(value: bytes) -> Head:
         mark_codes=np.frombuffer(value, np.int64, marks, codes_at),
         mark_ups=np.frombuffer(value, np.int64, marks, codes_at + 8 * marks),
     )
+
+
+def encode_extent(extent: Extent) -> bytes:
+    """The bytes under META_EXTENT."""
+    return f"{extent.latest} {extent.carry}".encode()
+
+
+def decode_extent(value: bytes | None) -> Extent:
+    """What is under META_EXTENT in one table; there is nothing before the first positions are applied."""
+    return Extent(*map(int, value.split())) if value else Extent()
 
 
 @lru_cache(maxsize=65_536)
@@ -229,6 +251,11 @@ class HeadColumns:
     first_mark: Int64s
     mark_codes: Int64s
     mark_ups: Int64s
+
+    @property
+    def extent(self) -> Extent:
+        """How far the polls of these stores reach."""
+        return Extent(int(self.latest.max(initial=NO_POLL)), int(self.carry.max(initial=NO_POLL)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

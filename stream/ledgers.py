@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import numpy as np
 import structlog
@@ -28,15 +28,19 @@ from schemas.state import (
     EMPTY_HEAD,
     EMPTY_PAGE,
     HEAD_PREFIX,
+    META_EXTENT,
     META_PARTITIONS,
     META_ZONE_DATABASE,
+    Extent,
     HeadColumns,
     Int64s,
     applied_key,
     decode_days,
+    decode_extent,
     decode_heads,
     decode_pages,
     decode_schedule,
+    encode_extent,
     encode_heads,
     encode_pages,
     encode_schedule,
@@ -60,6 +64,8 @@ _SLICE: Final = 512
 """Stores settled between two looks at the event loop; while one slice is being written, the next is settled."""
 _MOST_SETTLED_POLLS: Final = 400_000
 """Polls of news and pages put together at once, about 100 bytes each; where there may be more, fewer stores."""
+_COUNTED_AT_ONCE: Final = 4096
+"""Heads looked at between two looks at the event loop."""
 _BACKLOG_SECONDS: Final = 2.0
 """How long a flush waits, at most, while more news is in the log."""
 _MOST_PENDING_POLLS: Final = 250_000
@@ -208,30 +214,48 @@ class Ledgers:
 
     async def _flush(self, partition: int, pending: _Pending) -> None:
         await asyncio.gather(*pending.sent)
-        writing = None
+        writing, reached = None, Extent()
         for part in _batches(iter(pending.news.items()), _SLICE):
-            changes = self._settle(partition, part)
+            changes, extent = self._settle(partition, part)
+            reached |= extent
             if writing is not None:
                 await writing
             writing = asyncio.create_task(self._table.write(partition, changes)) if changes else None
             await asyncio.sleep(0)
         if writing is not None:
             await writing
-        await self._table.write(partition, self._positions(partition, pending.applied))
+        if any(news.forgets_polls for news in pending.news.values()):
+            reached = await self._counted_extent(partition)
+        else:
+            reached |= decode_extent(self._table.get(partition, META_EXTENT))
+        await self._table.write(partition, self._positions(partition, pending.applied, reached))
         for acknowledge in pending.acknowledge:
             acknowledge()
 
-    def _positions(self, partition: int, applied: dict[str, int]) -> dict[bytes, bytes | None]:
+    def _positions(
+        self, partition: int, applied: dict[str, int], reached: Extent
+    ) -> dict[bytes, bytes | None]:
         changes: dict[bytes, bytes | None] = {
             applied_key(topic): str(offset).encode() for topic, offset in applied.items()
         }
+        changes[META_EXTENT] = encode_extent(reached)
         if self._table.get(partition, META_ZONE_DATABASE) is None:
             changes[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
             changes[META_PARTITIONS] = str(self._partitions).encode()
         return changes
 
-    def _settle(self, partition: int, part: Sequence[tuple[StoreId, News]]) -> dict[bytes, bytes | None]:
-        """What the news of some stores does to their rows."""
+    async def _counted_extent(self, partition: int) -> Extent:
+        """How far the polls of all stores of a partition reach: where one forgot, it may be less than before."""
+        reached = Extent()
+        for keys in _batches(self._table.keys(partition, HEAD_PREFIX), _COUNTED_AT_ONCE):
+            reached |= decode_heads(cast(list[bytes], self._table.get_many(partition, keys))).extent
+            await asyncio.sleep(0)
+        return reached
+
+    def _settle(
+        self, partition: int, part: Sequence[tuple[StoreId, News]]
+    ) -> tuple[dict[bytes, bytes | None], Extent]:
+        """What the news of some stores does to their rows, and how far their polls then reach."""
         store_ids, news = [store_id for store_id, _ in part], [of_store for _, of_store in part]
         keys = list(map(head_key, store_ids))
         stored = self._table.get_many(partition, keys)
@@ -240,7 +264,8 @@ class Ledgers:
         columns = _columns(heads, news)
         if len(part) > 1 and len(columns.codes) + int(days.rows[:, 1:].sum()) > _MOST_SETTLED_POLLS:
             half = len(part) // 2
-            return self._settle(partition, part[:half]) | self._settle(partition, part[half:])
+            halves = self._settle(partition, part[:half]), self._settle(partition, part[half:])
+            return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
         load = partial(self._load_pages, partition, store_ids)
         settled = settle(heads, days, columns, load, self._retention_days)
         changes: dict[bytes, bytes | None] = {
@@ -254,15 +279,21 @@ class Ledgers:
         changes.update(dict.fromkeys(_page_keys(store_ids, *dropped)))
         written = encode_pages(pages.days, pages.counts, pages.codes)
         changes.update(zip(_page_keys(store_ids, pages.stores, pages.days), written, strict=True))
-        return changes
+        return changes, settled.heads.extent
 
     async def _on_recovered(self, partition: int) -> None:
-        """Rebuild every head that was made with another zone database (SPEC 2.4). Raises PartitionsAdded."""
+        """Add what an older version did not keep, and rebuild every head that was made with another zone database.
+
+        See SPEC 2.4. Raises PartitionsAdded.
+        """
         made_for = int(self._table.get(partition, META_PARTITIONS) or self._partitions)
         if made_for != self._partitions:
             raise PartitionsAdded(self._partitions, made_for)
         made_with = self._table.get(partition, META_ZONE_DATABASE)
         is_empty = next(self._table.keys(partition, HEAD_PREFIX), None) is None
+        if not is_empty and self._table.get(partition, META_EXTENT) is None:
+            reached = await self._counted_extent(partition)
+            await self._table.write(partition, {META_EXTENT: encode_extent(reached)})
         if made_with == ZONE_DATABASE.encode() or (made_with is None and is_empty):
             return
         log.info(
@@ -272,7 +303,7 @@ class Ledgers:
             part = [
                 (StoreId(key.removeprefix(HEAD_PREFIX).decode()), News(derives_anew=True)) for key in keys
             ]
-            await self._table.write(partition, self._settle(partition, part))
+            await self._table.write(partition, self._settle(partition, part)[0])
         await self._table.write(partition, {META_ZONE_DATABASE: ZONE_DATABASE.encode()})
 
     def _load_pages(

@@ -12,7 +12,15 @@ from pathlib import Path
 import rocksdict
 
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE, applied_key, head_key, page_key
+from schemas.state import (
+    META_EXTENT,
+    META_ZONE_DATABASE,
+    Extent,
+    applied_key,
+    encode_extent,
+    head_key,
+    page_key,
+)
 from schemas.values import Poll, StoreId, Week
 from stream.core.clock import ZONE_DATABASE
 from tests.core.shelf import Shelf
@@ -111,7 +119,13 @@ class Tables:
         for day, page in pages.items():
             batch.put(page_key(store_id, day), page)
         batch.put(head_key(store_id), head)
+        batch.put(META_EXTENT, encode_extent(self._extent()))
         self._primaries[zlib.crc32(store_id.encode()) % len(self._primaries)].write(batch)
+
+    def _extent(self) -> Extent:
+        """Over all stores: of some partitions it says too much, but of all of them together not."""
+        heads = [shelf.head for shelf in self._shelves.values()]
+        return Extent(max(head.latest for head in heads), max(head.carry for head in heads))
 
 
 def _store(poll: Poll) -> StoreId:

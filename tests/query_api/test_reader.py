@@ -10,8 +10,8 @@ from query_api.reader import Reader
 from schemas.settings import Settings
 from schemas.state import HEAD_VERSION, META_ZONE_DATABASE, NewerState, head_key
 from schemas.topics import POLLS, ZONES
-from schemas.values import StoreId, week_of
-from tests.builders import poll, polls, rows, utc
+from schemas.values import StoreId, day_of, week_of
+from tests.builders import at, poll, polls, rows, utc
 from tests.query_api.tables import Tables
 
 
@@ -189,7 +189,7 @@ def test_a_folder_where_nothing_can_be_written_is_named(
 
 
 def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader: Reader) -> None:
-    seen: list[tuple[int | None, int | None]] = []
+    seen: list[tuple[int | None, int, int]] = []
     stop = threading.Event()
 
     def look() -> None:
@@ -198,7 +198,7 @@ def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader
                 head = snapshot.head(StoreId("a"))
                 assert head is not None
                 codes = snapshot.polls(StoreId("a"), head)
-                seen.append((snapshot.latest_us(), int(codes[-1]) >> 1))
+                seen.append((snapshot.latest_us(), head.latest >> 1, int(codes[-1]) >> 1))
 
     tables.add([poll("Mon 00:00 active", store_id="a")])
     threads = [threading.Thread(target=look) for _ in range(6)]
@@ -211,8 +211,27 @@ def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader
     for thread in threads:
         thread.join()
     assert len(seen) >= 6
-    assert all(of_head == of_page for of_head, of_page in seen)
+    assert all(len(set(instants)) == 1 for instants in seen)
     assert latest_us(reader) == utc("2023-01-23 00:59")
+
+
+def test_a_row_that_was_moved_to_a_file_since_the_last_look_is_seen_by_every_way_of_reading(
+    tables: Tables, reader: Reader
+) -> None:
+    """log   00:00 ── read ── 00:01, then moved to a file with 00:00"""
+    tables.add(polls("Mon 00:00 active", store_id="a"))
+    assert latest_us(reader) == at("Mon 00:00")
+    tables.add(polls("Mon 00:01 active", store_id="a"))
+    tables.apply(POLLS, 2)
+    tables.flush()
+    with reader.snapshot() as snapshot:
+        head = snapshot.head(StoreId("a"))
+        assert head is not None
+        pages = snapshot.polls(StoreId("a"), head), snapshot.page(StoreId("a"), day_of(at("Mon 00:00")))
+        (chunk,) = snapshot.chunks()
+        seen = {snapshot.latest_us(), head.latest >> 1, int(chunk.columns.latest[0]) >> 1}
+        assert seen | {int(codes[-1]) >> 1 for codes in pages} == {at("Mon 00:01")}
+        assert snapshot.applied() == {(POLLS, 0): 2}
 
 
 def test_a_closed_reader_leaves_no_files_and_answers_no_more(tables: Tables, settings: Settings) -> None:

@@ -187,8 +187,9 @@ async def test_every_error_is_a_problem_document(
 
 async def test_an_error_of_our_own_tells_nothing_of_our_insides(settings: Settings, tables: Tables) -> None:
     async with serving(settings) as client:
-        tables.put(b"Ss1", b"\1broken")
-        answer = await client.get("/api/v1/debug/max_timestamp")
+        tables.add(polls("Mon 10:00 active"))
+        tables.put(b"Ss2", b"\1broken")
+        answer = await client.get("/api/v1/debug/status_counts")
         failed = await fetch(client, await trigger(client))
     assert_problem(answer, 500)
     assert "Traceback" not in answer.text

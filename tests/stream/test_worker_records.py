@@ -2,23 +2,33 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from query_api.errors import OtherZoneDatabase
 from query_api.reader import Reader
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE, Head, head_key
+from schemas.state import (
+    META_EXTENT,
+    META_ZONE_DATABASE,
+    Head,
+    decode_days,
+    decode_heads,
+    encode_heads,
+    head_key,
+)
 from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, POLLS, ZONES
-from schemas.values import StoreId, week_of
+from schemas.values import MINUTE_US, StoreId, week_of
+from stream.core.clock import ZONE_DATABASE
 from stream.embedded.log import EmbeddedLog, NewRecord, Record
 from stream.partitions import partition_of
 from stream.rocks import open_table
 from stream.topics import MOST_RECORD_BYTES
 from tests.builders import rows, utc
-from tests.e2e.harness import running, storepulse, wait_until_applied
+from tests.e2e.harness import running, storepulse, until, wait_until_applied
 
 NOON_MS = utc("2024-03-14 12:00") // 1000
 PARTITIONS = 4
@@ -54,6 +64,14 @@ class Fleet:
         try:
             with reader.snapshot() as snapshot:
                 return snapshot.head(StoreId(store_id))
+        finally:
+            reader.close()
+
+    def latest_us(self) -> int | None:
+        reader = Reader(self.settings)
+        try:
+            with reader.snapshot() as snapshot:
+                return snapshot.latest_us()
         finally:
             reader.close()
 
@@ -224,6 +242,56 @@ def test_a_null_forgets_what_its_topic_said(fleet: Fleet) -> None:
     fleet.send(POLLS, b"s1", None)
     fleet.send(ZONES, b"s1", None)
     assert fleet.head() is None
+
+
+def test_where_the_latest_poll_is_forgotten_the_one_before_it_is_the_latest(fleet: Fleet) -> None:
+    fleet.send_poll(poll())
+    fleet.send_poll(poll(store_id="s2", at="2024-03-14 11:30:00 UTC"), key=b"s2")
+    assert fleet.latest_us() == utc("2024-03-14 11:30")
+    fleet.send(POLLS, b"s2", None)
+    assert fleet.latest_us() == utc("2024-03-14 11:00")
+    fleet.send(POLLS, b"s1", None)
+    assert fleet.latest_us() is None
+
+
+def _is_readable(settings: Settings) -> bool:
+    reader = Reader(settings)
+    try:
+        with reader.snapshot():
+            return True
+    except OtherZoneDatabase:
+        return False
+    finally:
+        reader.close()
+
+
+def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: Path) -> None:
+    """Up for 30 minutes; the older database gave a microsecond more, the older version kept no extent."""
+    settings = Settings(state=tmp_path / "state", partitions=1)
+    with EmbeddedLog(settings.log_path) as log:
+        for topic in ALL_TOPICS:
+            log.declare_topic(topic.name, 1, topic.cleanup)
+        for status, at in (("inactive", "10:00"), ("active", "11:00"), ("inactive", "11:30")):
+            log.append([NewRecord(POLLS, 0, b"s1", poll(status, f"2024-03-14 {at}:00 UTC"), NOON_MS)])
+    with running("worker", state=settings.state):
+        wait_until_applied(settings.state, {(POLLS, 0): 3})
+    table, key = open_table(settings.table_path(0)), head_key(StoreId("s1"))
+    head, extent = cast(bytes, table[key]), table[META_EXTENT]
+    heads = decode_heads([head])
+    assert heads.mark_ups.tolist() == [0, 0, 30 * MINUTE_US]
+    (table[key],) = encode_heads(replace(heads, mark_ups=heads.mark_ups + 1), decode_days([head]))
+    table[META_ZONE_DATABASE] = b"1999a"
+    del table[META_EXTENT]
+    table.close()
+    with running("worker", state=settings.state):
+        until("the table is derived anew", lambda: _is_readable(settings))
+    table = open_table(settings.table_path(0))
+    assert (table[key], table[META_EXTENT], table[META_ZONE_DATABASE]) == (
+        head,
+        extent,
+        ZONE_DATABASE.encode(),
+    )
+    table.close()
 
 
 def test_a_state_with_a_zone_of_a_newer_database_stops_the_worker_with_what_to_do(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 
 def head_scan(table: rocksdict.Rdict) -> "HeadScan":
+    """All heads of one table."""
     options = until(HEAD_END)
-    keys = table.keys(from_key=HEAD_PREFIX, read_opt=options)
-    return HeadScan(keys, table.values(from_key=HEAD_PREFIX, read_opt=options), options)
+    return HeadScan(table.items(from_key=HEAD_PREFIX, read_opt=options), options)
 
 
 def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:
@@ -46,22 +46,22 @@ def until(to_key: bytes) -> rocksdict.ReadOptions:
 
 @dataclass(slots=True)
 class HeadScan:
-    """The rows of one table from a key on, and those read that are not yet handed out.
+    """The rows of one table from a key on, and those read that are not yet handed out."""
 
-    Keys and values are read apart: a tuple a row would be work for the garbage collector, row by row.
-    """
-
-    more_keys: Iterator[Any]
-    more_values: Iterator[Any]
+    more: Iterator[Any]
     options: rocksdict.ReadOptions
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
     def fill(self, size: int) -> None:
-        """Read on until there are `size` rows, or the table ends."""
-        missing = size - len(self.keys)
-        self.keys += islice(self.more_keys, missing)
-        self.values += islice(self.more_values, missing)
+        """Read on until there are `size` rows, or the table ends.
+
+        No list of tuples: that would be work for the garbage collector, row by row.
+        """
+        add_key, add_value = self.keys.append, self.values.append
+        for key, value in islice(self.more, size - len(self.keys)):
+            add_key(key)
+            add_value(value)
 
     def take(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
         """Hand out the rows up to a key (None: all)."""
@@ -81,13 +81,14 @@ def ascending(scans: Sequence[HeadScan], size: int) -> Iterator[tuple[list[bytes
         for scan in scans:
             scan.fill(share)
         bound = min((scan.keys[-1] for scan in scans if len(scan.keys) == share), default=None)
-        keys: list[bytes] = []
-        values: list[bytes] = []
-        for scan in scans:
-            taken = scan.take(bound)
-            keys += taken[0]
-            values += taken[1]
-        if not keys:
+        parts = [part for scan in scans if (part := scan.take(bound))[0]]
+        if not parts:
             return
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        yield [keys[i] for i in order], [values[i] for i in order]
+        yield parts[0] if len(parts) == 1 else _in_order(parts)
+
+
+def _in_order(parts: Sequence[tuple[list[bytes], list[bytes]]]) -> tuple[list[bytes], list[bytes]]:
+    keys = [key for part in parts for key in part[0]]
+    values = [value for part in parts for value in part[1]]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return [keys[i] for i in order], [values[i] for i in order]

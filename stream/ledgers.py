@@ -12,47 +12,30 @@ changelog, delivering the same news again leads to the same rows (stream.core.le
 """
 
 import asyncio
-from array import array
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
-import numpy as np
 import structlog
 from prometheus_client import Counter
 
 from schemas.state import (
-    EMPTY_HEAD,
-    EMPTY_PAGE,
     HEAD_PREFIX,
     META_EXTENT,
     META_PARTITIONS,
     META_ZONE_DATABASE,
     Extent,
-    HeadColumns,
     Int64s,
     applied_key,
-    decode_days,
     decode_extent,
-    decode_heads,
-    decode_pages,
-    decode_schedule,
     encode_extent,
-    encode_heads,
-    encode_pages,
-    encode_schedule,
-    head_key,
-    page_key,
-    pages_prefix,
 )
-from schemas.values import StoreId, Week
+from schemas.values import StoreId
 from stream.core.clock import ZONE_DATABASE
-from stream.core.ledger import News as NewsColumns
-from stream.core.ledger import settle
 from stream.errors import PartitionsAdded
+from stream.news import News
+from stream.settling import Settling, batches
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
@@ -62,40 +45,10 @@ POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls taken from store-p
 
 _SLICE: Final = 512
 """Stores settled between two looks at the event loop; while one slice is being written, the next is settled."""
-_MOST_SETTLED_POLLS: Final = 400_000
-"""Polls of news and pages put together at once, about 100 bytes each; where there may be more, fewer stores."""
-_COUNTED_AT_ONCE: Final = 4096
-"""Heads looked at between two looks at the event loop."""
 _BACKLOG_SECONDS: Final = 2.0
 """How long a flush waits, at most, while more news is in the log."""
 _MOST_PENDING_POLLS: Final = 250_000
 """Polls in memory past which agents wait for a flush."""
-
-
-class _Unchanged:
-    """Stands where news says nothing of a zone or a week."""
-
-
-_UNCHANGED: Final = _Unchanged()
-
-
-@dataclass(slots=True)
-class News:
-    """What was said of one store since it was last settled."""
-
-    forgets_polls: bool = False
-    codes: "array[int]" = field(default_factory=partial(array, "q"))
-    zone: str | _Unchanged | None = _UNCHANGED
-    week: Week | _Unchanged | None = _UNCHANGED
-    derives_anew: bool = False
-
-    def schedule_after(self, known: bytes) -> bytes:
-        """The packed schedule that holds once this is settled."""
-        zone, week = decode_schedule(known)
-        return encode_schedule(
-            zone if isinstance(self.zone, _Unchanged) else self.zone,
-            week if isinstance(self.week, _Unchanged) else self.week,
-        )
 
 
 @dataclass(slots=True)
@@ -114,7 +67,7 @@ class Ledgers:
     def __init__(self, table: StoreTable, partitions: int, retention_days: int, flush_seconds: float) -> None:
         self._table = table
         self._partitions = partitions
-        self._retention_days = retention_days
+        self._settling = Settling(table, retention_days)
         self._flush_seconds = flush_seconds
         self._pending: dict[int, _Pending] = {}
         self._polls = 0
@@ -215,8 +168,8 @@ class Ledgers:
     async def _flush(self, partition: int, pending: _Pending) -> None:
         await asyncio.gather(*pending.sent)
         writing, reached = None, Extent()
-        for part in _batches(iter(pending.news.items()), _SLICE):
-            changes, extent = self._settle(partition, part)
+        for part in batches(iter(pending.news.items()), _SLICE):
+            changes, extent = self._settling.changes(partition, part)
             reached |= extent
             if writing is not None:
                 await writing
@@ -225,7 +178,7 @@ class Ledgers:
         if writing is not None:
             await writing
         if any(news.forgets_polls for news in pending.news.values()):
-            reached = await self._counted_extent(partition)
+            reached = await self._settling.counted_extent(partition)
         else:
             reached |= decode_extent(self._table.get(partition, META_EXTENT))
         await self._table.write(partition, self._positions(partition, pending.applied, reached))
@@ -244,43 +197,6 @@ class Ledgers:
             changes[META_PARTITIONS] = str(self._partitions).encode()
         return changes
 
-    async def _counted_extent(self, partition: int) -> Extent:
-        """How far the polls of all stores of a partition reach: where one forgot, it may be less than before."""
-        reached = Extent()
-        for keys in _batches(self._table.keys(partition, HEAD_PREFIX), _COUNTED_AT_ONCE):
-            reached |= decode_heads(cast(list[bytes], self._table.get_many(partition, keys))).extent
-            await asyncio.sleep(0)
-        return reached
-
-    def _settle(
-        self, partition: int, part: Sequence[tuple[StoreId, News]]
-    ) -> tuple[dict[bytes, bytes | None], Extent]:
-        """What the news of some stores does to their rows, and how far their polls then reach."""
-        store_ids, news = [store_id for store_id, _ in part], [of_store for _, of_store in part]
-        keys = list(map(head_key, store_ids))
-        stored = self._table.get_many(partition, keys)
-        values = [value or EMPTY_HEAD for value in stored]
-        heads, days = decode_heads(values), decode_days(values)
-        columns = _columns(heads, news)
-        if len(part) > 1 and len(columns.codes) + int(days.rows[:, 1:].sum()) > _MOST_SETTLED_POLLS:
-            half = len(part) // 2
-            halves = self._settle(partition, part[:half]), self._settle(partition, part[half:])
-            return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
-        load = partial(self._load_pages, partition, store_ids)
-        settled = settle(heads, days, columns, load, self._retention_days)
-        changes: dict[bytes, bytes | None] = {
-            key: None if row == EMPTY_HEAD else row
-            for key, row, was in zip(keys, encode_heads(settled.heads, settled.days), values, strict=True)
-            if row != was
-        }
-        for store in columns.forgets.nonzero()[0].tolist():
-            changes.update(dict.fromkeys(self._table.keys(partition, pages_prefix(store_ids[store]))))
-        dropped, pages = (settled.dropped_stores, settled.dropped_days), settled.pages
-        changes.update(dict.fromkeys(_page_keys(store_ids, *dropped)))
-        written = encode_pages(pages.days, pages.counts, pages.codes)
-        changes.update(zip(_page_keys(store_ids, pages.stores, pages.days), written, strict=True))
-        return changes, settled.heads.extent
-
     async def _on_recovered(self, partition: int) -> None:
         """Add what an older version did not keep, and rebuild every head that was made with another zone database.
 
@@ -292,53 +208,19 @@ class Ledgers:
         made_with = self._table.get(partition, META_ZONE_DATABASE)
         is_empty = next(self._table.keys(partition, HEAD_PREFIX), None) is None
         if not is_empty and self._table.get(partition, META_EXTENT) is None:
-            reached = await self._counted_extent(partition)
+            reached = await self._settling.counted_extent(partition)
             await self._table.write(partition, {META_EXTENT: encode_extent(reached)})
         if made_with == ZONE_DATABASE.encode() or (made_with is None and is_empty):
             return
         log.info(
             "rebuilding for another zone database", partition=partition, was=made_with, now=ZONE_DATABASE
         )
-        for keys in _batches(self._table.keys(partition, HEAD_PREFIX), _SLICE):
+        for keys in batches(self._table.keys(partition, HEAD_PREFIX), _SLICE):
             part = [
                 (StoreId(key.removeprefix(HEAD_PREFIX).decode()), News(derives_anew=True)) for key in keys
             ]
-            await self._table.write(partition, self._settle(partition, part)[0])
+            await self._table.write(partition, self._settling.changes(partition, part)[0])
         await self._table.write(partition, {META_ZONE_DATABASE: ZONE_DATABASE.encode()})
-
-    def _load_pages(
-        self, partition: int, store_ids: Sequence[StoreId], stores: Int64s, days: Int64s
-    ) -> tuple[Int64s, Int64s]:
-        """See stream.core.ledger.LoadPages."""
-        values = self._table.get_many(partition, _page_keys(store_ids, stores, days))
-        return decode_pages(days.tolist(), [value or EMPTY_PAGE for value in values])
 
     def _of(self, partition: int) -> _Pending:
         return self._pending.get(partition) or self._pending.setdefault(partition, _Pending())
-
-
-def _columns(heads: HeadColumns, news: Sequence[News]) -> NewsColumns:
-    """The news of some stores, put together."""
-    schedules = {}
-    for store, (of_store, known) in enumerate(zip(news, heads.schedule_of.tolist(), strict=True)):
-        if of_store.zone is not _UNCHANGED or of_store.week is not _UNCHANGED or of_store.derives_anew:
-            schedule = of_store.schedule_after(heads.schedules[known])
-            if schedule != heads.schedules[known] or of_store.derives_anew:
-                schedules[store] = schedule
-    return NewsColumns(
-        forgets=np.array([of_store.forgets_polls for of_store in news]),
-        schedules=schedules,
-        first=np.cumsum([0, *(len(of_store.codes) for of_store in news)]),
-        codes=np.frombuffer(b"".join(of_store.codes for of_store in news), np.int64),
-    )
-
-
-def _page_keys(store_ids: Sequence[StoreId], stores: Int64s, days: Int64s) -> list[bytes]:
-    return [
-        page_key(store_ids[store], day) for store, day in zip(stores.tolist(), days.tolist(), strict=True)
-    ]
-
-
-def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while batch := list(islice(items, size)):
-        yield batch

@@ -22,8 +22,7 @@ import numpy as np
 
 from schemas.state import NO_INTS, NO_POLL, DayColumns, HeadColumns, Int64s
 from schemas.values import DAY_US
-from stream.core.clock import clock_of_schedule
-from stream.core.marks import DAY_CODES, Bools, accumulate, fold, is_change, run_starts
+from stream.core.marks import DAY_CODES, Bools, Polls, derive_marks, marks_before, owners, run_starts
 
 _NEVER: Final = 1 << 22
 """A UTC day after all others."""
@@ -74,30 +73,6 @@ class Settled:
     pages: Pages
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Polls:
-    """Polls of some stores, ascending and one an instant, and whether the news brought each.
-
-    Their days: where each begins, of which store and UTC day it is, how many polls it has.
-    """
-
-    codes: Int64s
-    is_news: Bools
-    starts: Int64s
-    stores: Int64s
-    days: Int64s
-    counts: Int64s
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Marks:
-    """Marks of some stores, and of which store each is, ascending."""
-
-    stores: Int64s
-    codes: Int64s
-    ups: Int64s
-
-
 def settle(heads: HeadColumns, days: DayColumns, news: News, load: LoadPages, retention_days: int) -> Settled:
     """Merge news into the states of some stores.
 
@@ -105,7 +80,7 @@ def settle(heads: HeadColumns, days: DayColumns, news: News, load: LoadPages, re
     a late one, all where zone or week changed.
     """
     heads, days = _forget(_reschedule(heads, news.schedules), days, news.forgets)
-    of_code, of_day, day = _owners(news.first), _owners(days.first), days.rows[:, 0]
+    of_code, of_day, day = owners(news.first), owners(days.first), days.rows[:, 0]
     latest = heads.latest.copy()
     np.maximum.at(latest, of_code, news.codes)
     floor_day = latest // DAY_CODES - retention_days
@@ -126,7 +101,7 @@ def settle(heads: HeadColumns, days: DayColumns, news: News, load: LoadPages, re
     polls = _merge(floor_day, retention_days + 1, (kept_of, fresh_of), (kept, fresh))
 
     has_days_before = np.bincount(of_day[is_before], minlength=len(latest)) > 0
-    marks = _derive_marks(heads, _marks_before(heads, carry, first_day, has_days_before), polls)
+    marks = derive_marks(heads, marks_before(heads, carry, first_day, has_days_before), polls)
     last_of_store = np.flatnonzero(np.diff(polls.stores, append=-1))
     latest = heads.latest.copy()
     latest[polls.stores[last_of_store]] = polls.codes[(polls.starts + polls.counts - 1)[last_of_store]]
@@ -174,7 +149,7 @@ def _forget(heads: HeadColumns, days: DayColumns, forgets: Bools) -> tuple[HeadC
     """The heads without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
     if not forgets.any():
         return heads, days
-    of_mark, of_day = _owners(heads.first_mark), _owners(days.first)
+    of_mark, of_day = owners(heads.first_mark), owners(days.first)
     has_mark, has_day = ~forgets[of_mark], ~forgets[of_day]
     return replace(
         heads,
@@ -211,7 +186,7 @@ def _load(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s
 
 def _merge(
     floor_day: Int64s, most_days: int, stores: tuple[Int64s, Int64s], codes: tuple[Int64s, Int64s]
-) -> _Polls:
+) -> Polls:
     """Kept and new polls of some stores as a set, of one instant the `inactive` one (SPEC 2.1).
 
     A store's polls lie within `most_days` from its `floor_day` on. So each fits, behind those of the stores before
@@ -227,7 +202,7 @@ def _merge(
     starts = run_starts(day)
     of_day, nth_day = np.divmod(day[starts], most_days)
     counts = np.diff(starts, append=len(day))
-    return _Polls(
+    return Polls(
         codes=ordered - np.repeat(base[of_day], counts),
         is_news=keys & 1 == 1,
         starts=starts,
@@ -237,41 +212,7 @@ def _merge(
     )
 
 
-def _marks_before(heads: HeadColumns, carry: Int64s, first_day: Int64s, has_days_before: Bools) -> _Marks:
-    """The marks that stay: those before the first affected day, or where no day is, the carry if it is down."""
-    of_mark = _owners(heads.first_mark)
-    stays = has_days_before[of_mark] & (heads.mark_codes < (first_day * DAY_CODES)[of_mark])
-    carried = np.flatnonzero(~has_days_before & (carry & 1 == 0))  # NO_POLL is odd
-    return _by_store(
-        _Marks(carried, carry[carried], np.zeros_like(carried)),
-        _Marks(of_mark[stays], heads.mark_codes[stays], heads.mark_ups[stays]),
-    )
-
-
-def _derive_marks(heads: HeadColumns, before: _Marks, polls: _Polls) -> _Marks:
-    """All marks: those `before`, and those that follow from the polls after them."""
-    last = np.flatnonzero(np.diff(before.stores, append=-1))
-    is_up, up_us = np.ones(len(heads.latest), bool), np.zeros(len(heads.latest), np.int64)
-    is_up[before.stores[last]] = before.codes[last] & 1 == 1
-    up_us[before.stores[last]] = before.ups[last]
-
-    first_of_store = run_starts(polls.stores)
-    changed = is_change(polls.codes, polls.starts[first_of_store], is_up[polls.stores[first_of_store]])
-    nth_day = np.repeat(np.arange(len(polls.days)), polls.counts)[changed]
-    after = _Marks(polls.stores[nth_day], polls.codes[changed], np.zeros_like(nth_day))
-
-    # Where a store was up, its clock runs on from the last mark before; else that may be long ago.
-    goes_on = last[is_up[before.stores[last]] & np.isin(before.stores[last], after.stores)]
-    every = _by_store(_Marks(before.stores[goes_on], before.codes[goes_on], np.full(len(goes_on), -1)), after)
-    starts = run_starts(every.stores)
-    of_start = every.stores[starts]
-    clocks = [clock_of_schedule(heads.schedules[at]) for at in heads.schedule_of[of_start].tolist()]
-    ups = accumulate(clocks, every.codes, starts, up_us[of_start])[every.ups == 0]
-    keep, ups = fold(ups, nth_day)
-    return _by_store(before, _Marks(after.stores[keep], after.codes[keep], ups[keep]))
-
-
-def _derive_days(stores: Int64s, rows: Int64s, polls: _Polls, count: int) -> DayColumns:
+def _derive_days(stores: Int64s, rows: Int64s, polls: Polls, count: int) -> DayColumns:
     """All days: those before, and those counted from the polls after them."""
     active = np.add.reduceat(polls.codes & 1, polls.starts) if len(polls.starts) else NO_INTS
     counted = np.stack((polls.days, active, polls.counts - active), axis=1)
@@ -280,7 +221,7 @@ def _derive_days(stores: Int64s, rows: Int64s, polls: _Polls, count: int) -> Day
     return DayColumns(_firsts(stores, count), np.concatenate((rows, counted))[order])
 
 
-def _changed_pages(polls: _Polls) -> Pages:
+def _changed_pages(polls: Polls) -> Pages:
     """The pages of those days that got a poll."""
     changed = np.logical_or.reduceat(polls.is_news, polls.starts) if len(polls.starts) else polls.is_news
     return Pages(
@@ -289,19 +230,6 @@ def _changed_pages(polls: _Polls) -> Pages:
         polls.counts[changed],
         polls.codes[np.repeat(changed, polls.counts)],
     )
-
-
-def _by_store(first: _Marks, then: _Marks) -> _Marks:
-    """Two runs of marks as one; those of a store in the first come before those in the second."""
-    stores = np.concatenate((first.stores, then.stores))
-    order = stores.argsort(kind="stable")
-    codes, ups = np.concatenate((first.codes, then.codes)), np.concatenate((first.ups, then.ups))
-    return _Marks(stores[order], codes[order], ups[order])
-
-
-def _owners(first: Int64s) -> Int64s:
-    """Of which store each item is, where store i's are those from `first[i]` up to `first[i + 1]`."""
-    return np.repeat(np.arange(len(first) - 1), np.diff(first))
 
 
 def _firsts(stores: Int64s, count: int) -> Int64s:

@@ -19,14 +19,15 @@ up_us is stored as ~up_us. The day's page has the rest. This bounds a head whate
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.state import Int64s
+from schemas.state import HeadColumns, Int64s
 from schemas.values import DAY_US
-from stream.core.clock import BusinessClock, Readings, ReadingsStack
+from stream.core.clock import BusinessClock, Readings, ReadingsStack, clock_of_schedule
 
 Bools = npt.NDArray[np.bool_]
 
@@ -35,6 +36,30 @@ DAY_CODES: Final = 2 * DAY_US
 
 FOLD_AT: Final = 16
 """More changes of status than this in one UTC day are folded."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polls:
+    """Polls of some stores, ascending and one an instant, and whether the news brought each.
+
+    Their days: where each begins, of which store and UTC day it is, how many polls it has.
+    """
+
+    codes: Int64s
+    is_news: Bools
+    starts: Int64s
+    stores: Int64s
+    days: Int64s
+    counts: Int64s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """Marks of some stores, and of which store each is, ascending."""
+
+    stores: Int64s
+    codes: Int64s
+    ups: Int64s
 
 
 def run_starts(values: Int64s) -> Int64s:
@@ -88,7 +113,41 @@ def _read_us(clocks: Sequence[BusinessClock], at_us: Int64s, starts: Int64s, cou
     return stack.read_us(np.repeat(np.array(index, np.int64), counts), at_us)
 
 
-def fold(ups: Int64s, days: Int64s) -> tuple[Bools, Int64s]:
+def marks_before(heads: HeadColumns, carry: Int64s, first_day: Int64s, has_days_before: Bools) -> Marks:
+    """The marks that stay: those before the first affected day, or where no day is, the carry if it is down."""
+    of_mark = owners(heads.first_mark)
+    stays = has_days_before[of_mark] & (heads.mark_codes < (first_day * DAY_CODES)[of_mark])
+    carried = np.flatnonzero(~has_days_before & (carry & 1 == 0))  # NO_POLL is odd
+    return _by_store(
+        Marks(carried, carry[carried], np.zeros_like(carried)),
+        Marks(of_mark[stays], heads.mark_codes[stays], heads.mark_ups[stays]),
+    )
+
+
+def derive_marks(heads: HeadColumns, before: Marks, polls: Polls) -> Marks:
+    """All marks: those `before`, and those that follow from the polls after them."""
+    last = np.flatnonzero(np.diff(before.stores, append=-1))
+    is_up, up_us = np.ones(len(heads.latest), bool), np.zeros(len(heads.latest), np.int64)
+    is_up[before.stores[last]] = before.codes[last] & 1 == 1
+    up_us[before.stores[last]] = before.ups[last]
+
+    first_of_store = run_starts(polls.stores)
+    changed = is_change(polls.codes, polls.starts[first_of_store], is_up[polls.stores[first_of_store]])
+    nth_day = np.repeat(np.arange(len(polls.days)), polls.counts)[changed]
+    after = Marks(polls.stores[nth_day], polls.codes[changed], np.zeros_like(nth_day))
+
+    # Where a store was up, its clock runs on from the last mark before; else that may be long ago.
+    goes_on = last[is_up[before.stores[last]] & np.isin(before.stores[last], after.stores)]
+    every = _by_store(Marks(before.stores[goes_on], before.codes[goes_on], np.full(len(goes_on), -1)), after)
+    starts = run_starts(every.stores)
+    of_start = every.stores[starts]
+    clocks = [clock_of_schedule(heads.schedules[at]) for at in heads.schedule_of[of_start].tolist()]
+    ups = accumulate(clocks, every.codes, starts, up_us[of_start])[every.ups == 0]
+    keep, ups = _fold(ups, nth_day)
+    return _by_store(before, Marks(after.stores[keep], after.codes[keep], ups[keep]))
+
+
+def _fold(ups: Int64s, days: Int64s) -> tuple[Bools, Int64s]:
     """Which marks to keep, and all ups, those of folded days marked; `days` tells each store's days apart."""
     starts = run_starts(days)
     counts = np.diff(starts, append=len(days))
@@ -101,3 +160,16 @@ def fold(ups: Int64s, days: Int64s) -> tuple[Bools, Int64s]:
         ups = ups.copy()
         ups[first] = ~ups[first]
     return keep, ups
+
+
+def _by_store(first: Marks, then: Marks) -> Marks:
+    """Two runs of marks as one; those of a store in the first come before those in the second."""
+    stores = np.concatenate((first.stores, then.stores))
+    order = stores.argsort(kind="stable")
+    codes, ups = np.concatenate((first.codes, then.codes)), np.concatenate((first.ups, then.ups))
+    return Marks(stores[order], codes[order], ups[order])
+
+
+def owners(first: Int64s) -> Int64s:
+    """Of which store each item is, where store i's are those from `first[i]` up to `first[i + 1]`."""
+    return np.repeat(np.arange(len(first) - 1), np.diff(first))

@@ -18,7 +18,7 @@ from schemas.state import NO_POLL, Head, Int64s, decode_head
 from schemas.values import DAY_US, StoreId
 from stream.core.clock import BusinessClock, clock_of
 from stream.core.ledger import retained
-from stream.core.marks import is_change
+from stream.core.marks import changes_of
 from stream.core.windows import Window, windows
 
 
@@ -109,8 +109,7 @@ def story_of(snapshot: Snapshot, store_id: StoreId, as_of_us: int | None, retent
 
 def account(clock: BusinessClock, codes: Int64s, window: Window) -> Account:
     """The business hours in a window, cut where the status changes. `codes` ascending."""
-    begins = np.arange(min(1, len(codes)))
-    changes = codes[is_change(codes, begins, np.full(len(begins), True))]
+    changes = changes_of(codes, was_active=True)
     at_us = changes >> 1
     readings = clock.readings(window.from_us, window.to_us)
     spans = []

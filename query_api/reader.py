@@ -159,12 +159,11 @@ class Snapshot:
         self._tables = tables
         self._chunk = chunk
         self._closing = closing
-        self._extent = Extent()
+        self._extent: Extent | None = None
         for partition, table in tables.items():
             made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
             if made_with != ZONE_DATABASE:
                 raise OtherZoneDatabase(partition, made_with, ZONE_DATABASE)
-            self._extent |= decode_extent(value_of(table, META_EXTENT))
 
     def chunks(self) -> Iterator[Chunk]:
         """All stores, ascending by id as text (UTF-8 byte order), some ten thousand at a time."""
@@ -175,15 +174,32 @@ class Snapshot:
             yield _chunk(keys, values)
 
     def latest_us(self) -> int | None:
-        """The latest poll over all stores, as of the positions applied; None where there is none."""
-        return None if self._extent.latest == NO_POLL else self._extent.latest >> 1
+        """The latest poll over all stores, None where there is none."""
+        latest = self._reached().latest
+        return None if latest == NO_POLL else latest >> 1
 
     def known_from_us(self) -> int:
         """The instant from which on the polls of every store are complete; 0 where none was ever dropped.
 
         Of a store that is the instant of its carry: all polls after that one are on its pages.
         """
-        return 0 if self._extent.carry == NO_POLL else self._extent.carry >> 1
+        carry = self._reached().carry
+        return 0 if carry == NO_POLL else carry >> 1
+
+    def _reached(self) -> Extent:
+        """How far the polls of all stores reach. A table that does not say is counted."""
+        if self._extent is None:
+            self._extent = Extent()
+            for table in self._tables.values():
+                said = value_of(table, META_EXTENT)
+                self._extent |= self._counted(table) if said is None else decode_extent(said)
+        return self._extent
+
+    def _counted(self, table: rocksdict.Rdict) -> Extent:
+        reached = Extent()
+        for _, values in ascending([head_scan(table)], self._chunk):
+            reached |= decode_heads(values).extent
+        return reached
 
     def head(self, store_id: StoreId) -> Head | None:
         """A store's head, None where the store is unknown."""
@@ -198,7 +214,7 @@ class Snapshot:
     def polls(self, store_id: StoreId, head: Head) -> Int64s:
         """The codes on all pages of one store that its head knows, ascending.
 
-        For a moment after a crash there may be others, of days or polls that were dropped: they do not count.
+        After a crash there may be others, of days that were dropped: they do not count.
         """
         prefix, known = pages_prefix(store_id), set(head.days[:, 0].tolist())
         options = until(prefix[:-1] + b"\1")

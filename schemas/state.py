@@ -108,7 +108,7 @@ class Head:
     `zone` and `week` are None where nothing was said of them. `latest` is the code of the latest poll,
     `carry` that of the latest poll older than every page; NO_POLL where there is none. `days` has a row
     (UTC day, active polls, inactive polls) a page, ascending. `mark_codes` and `mark_ups` are described
-    in stream.core.ledger.
+    in stream.core.marks.
     """
 
     zone: str | None
@@ -122,13 +122,20 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far the polls of some stores reach: the greatest of their heads' `latest`, and of their `carry`."""
+    """How far the polls of some stores reach: the greatest of their heads' `latest`, and of their `carry`.
+
+    As it is stored it may be one more: where a poll was overruled by an inactive one of the same instant.
+    """
 
     latest: int = NO_POLL
     carry: int = NO_POLL
 
     def __or__(self, other: "Extent") -> "Extent":
         return Extent(max(self.latest, other.latest), max(self.carry, other.carry))
+
+    def bounds(self, other: "Extent") -> bool:
+        """Whether without these polls the `other` extent, of which they are part, may be less."""
+        return NO_POLL < other.latest <= self.latest or NO_POLL < other.carry <= self.carry
 
 
 NO_INTS: Final[Int64s] = np.empty(0, np.int64)
@@ -160,11 +167,13 @@ def applied_key(topic: str) -> bytes:
 
 def decode_head(value: bytes) -> Head:
     """The head in `value`. Raises NewerState."""
-    version, schedule, marks, latest, carry, days, _ = _HEADER.unpack_from(value)
+    version, schedule, marks, latest, carry, days, rows = _HEADER.unpack_from(value)
     _refuse_newer("head", version, HEAD_VERSION)
     codes_at = _HEADER.size
     days_at = codes_at + 16 * marks
-    zone, week = decode_schedule(schedule + value[days_at + _DAY_BYTES * days :])
+    zone_at = days_at + _DAY_BYTES * days
+    end = zone_at + _SCHEDULE.unpack(schedule)[1] + _ROW_BYTES * rows
+    zone, week = decode_schedule(schedule + value[zone_at:end])
     return Head(
         zone=zone,
         week=week,
@@ -182,7 +191,7 @@ def encode_extent(extent: Extent) -> bytes:
 
 
 def decode_extent(value: bytes | None) -> Extent:
-    """What is under META_EXTENT in one table; there is nothing before the first positions are applied."""
+    """What is under META_EXTENT in one table."""
     return Extent(*map(int, value.split())) if value else Extent()
 
 
@@ -199,14 +208,14 @@ def encode_schedule(zone: str | None, week: Week | None) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
-    """The zone and week in a packed schedule; None where nothing was said. Padding may follow it."""
+    """The zone and week in a packed schedule; None where nothing was said."""
     has_week, zone_length = _SCHEDULE.unpack_from(packed)
     rows_at = _SCHEDULE.size + zone_length
     zone = packed[_SCHEDULE.size : rows_at].decode() or None
     if not has_week:
         return zone, None
     week = []
-    for at in range(rows_at, len(packed) - _ROW_BYTES + 1, _ROW_BYTES):
+    for at in range(rows_at, len(packed), _ROW_BYTES):
         day, start_us = divmod(int.from_bytes(packed[at : at + 5], "little"), DAY_US)
         week.append(HoursRow(day, start_us, int.from_bytes(packed[at + 5 : at + 10], "little")))
     return zone, tuple(week)
@@ -255,7 +264,14 @@ class HeadColumns:
     @property
     def extent(self) -> Extent:
         """How far the polls of these stores reach."""
-        return Extent(int(self.latest.max(initial=NO_POLL)), int(self.carry.max(initial=NO_POLL)))
+        return self.extent_of(np.ones(len(self.latest), bool))
+
+    def extent_of(self, which: npt.NDArray[np.bool_]) -> Extent:
+        """How far the polls of some of these stores reach."""
+        return Extent(
+            int(self.latest.max(initial=NO_POLL, where=which)),
+            int(self.carry.max(initial=NO_POLL, where=which)),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

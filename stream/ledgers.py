@@ -9,6 +9,9 @@ know: topics' JSON (stream.agents), RocksDB (stream.tables), arithmetic (stream.
 A crash loses only news that was never acknowledged: the broker delivers it again, and merging a poll twice
 changes nothing. Of one store the head is written before its pages: whatever prefix of that is in a
 changelog, delivering the same news again leads to the same rows (stream.core.ledger.Settled).
+
+How far polls reach (schemas.state.Extent) is written with, and before, the heads that reach further. Where a
+store forgets that reached as far, the row goes with its polls, and is there again when all heads were counted.
 """
 
 import asyncio
@@ -25,7 +28,6 @@ from schemas.state import (
     META_EXTENT,
     META_PARTITIONS,
     META_ZONE_DATABASE,
-    Extent,
     Int64s,
     applied_key,
     decode_extent,
@@ -167,31 +169,32 @@ class Ledgers:
 
     async def _flush(self, partition: int, pending: _Pending) -> None:
         await asyncio.gather(*pending.sent)
-        writing, reached = None, Extent()
+        writing, reached, recounts = None, decode_extent(self._table.get(partition, META_EXTENT)), False
         for part in batches(iter(pending.news.items()), _SLICE):
-            changes, extent = self._settling.changes(partition, part)
-            reached |= extent
+            settled = self._settling.settled(partition, part)
+            changes, recounts = settled.changes, recounts or settled.forgotten.bounds(reached)
+            if recounts:
+                changes = {META_EXTENT: None, **changes}
+            elif reached | settled.extent != reached:
+                reached |= settled.extent
+                changes = {META_EXTENT: encode_extent(reached), **changes}
             if writing is not None:
                 await writing
             writing = asyncio.create_task(self._table.write(partition, changes)) if changes else None
             await asyncio.sleep(0)
         if writing is not None:
             await writing
-        if any(news.forgets_polls for news in pending.news.values()):
-            reached = await self._settling.counted_extent(partition)
-        else:
-            reached |= decode_extent(self._table.get(partition, META_EXTENT))
-        await self._table.write(partition, self._positions(partition, pending.applied, reached))
+        positions = self._positions(partition, pending.applied)
+        if recounts:
+            positions[META_EXTENT] = encode_extent(await self._settling.counted_extent(partition))
+        await self._table.write(partition, positions)
         for acknowledge in pending.acknowledge:
             acknowledge()
 
-    def _positions(
-        self, partition: int, applied: dict[str, int], reached: Extent
-    ) -> dict[bytes, bytes | None]:
+    def _positions(self, partition: int, applied: dict[str, int]) -> dict[bytes, bytes | None]:
         changes: dict[bytes, bytes | None] = {
             applied_key(topic): str(offset).encode() for topic, offset in applied.items()
         }
-        changes[META_EXTENT] = encode_extent(reached)
         if self._table.get(partition, META_ZONE_DATABASE) is None:
             changes[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
             changes[META_PARTITIONS] = str(self._partitions).encode()
@@ -215,11 +218,14 @@ class Ledgers:
         log.info(
             "rebuilding for another zone database", partition=partition, was=made_with, now=ZONE_DATABASE
         )
+        reached = decode_extent(self._table.get(partition, META_EXTENT))
         for keys in batches(self._table.keys(partition, HEAD_PREFIX), _SLICE):
             part = [
                 (StoreId(key.removeprefix(HEAD_PREFIX).decode()), News(derives_anew=True)) for key in keys
             ]
-            await self._table.write(partition, self._settling.changes(partition, part)[0])
+            settled = self._settling.settled(partition, part)
+            reached |= settled.extent
+            await self._table.write(partition, {META_EXTENT: encode_extent(reached), **settled.changes})
         await self._table.write(partition, {META_ZONE_DATABASE: ZONE_DATABASE.encode()})
 
     def _of(self, partition: int) -> _Pending:

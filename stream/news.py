@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.state import HeadColumns, decode_schedule, encode_schedule
 from schemas.values import Week
-from stream.core.ledger import News as NewsColumns
+from stream.core.ledger import NewsColumns
 
 
 class Unchanged:

@@ -6,8 +6,10 @@ not know: when that happens (stream.ledgers), how tables are written (stream.tab
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
+from operator import itemgetter
 from typing import Final, TypeVar, cast
 
 from schemas.state import (
@@ -33,9 +35,27 @@ from stream.tables import StoreTable
 T = TypeVar("T")
 
 _MOST_SETTLED_POLLS: Final = 400_000
-"""Polls of news and pages put together at once, about 100 bytes each; where there may be more, fewer stores."""
+"""Polls that may be put together at once, of news and of all pages, about 100 bytes each; else fewer stores are."""
 _COUNTED_AT_ONCE: Final = 4096
 """Heads looked at between two looks at the event loop."""
+
+
+_Row = tuple[int, bytes, bytes | None]
+"""Which store, key, value."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRows:
+    """Rows to write, those of a store together; how far its polls reach, and those that were forgotten did."""
+
+    changes: dict[bytes, bytes | None]
+    extent: Extent
+    forgotten: Extent
+
+    def __or__(self, other: "SettledRows") -> "SettledRows":
+        return SettledRows(
+            self.changes | other.changes, self.extent | other.extent, self.forgotten | other.forgotten
+        )
 
 
 class Settling:
@@ -45,34 +65,37 @@ class Settling:
         self._table = table
         self._retention_days = retention_days
 
-    def changes(
-        self, partition: int, part: Sequence[tuple[StoreId, News]]
-    ) -> tuple[dict[bytes, bytes | None], Extent]:
-        """What the news of some stores does to their rows, and how far their polls then reach."""
+    def settled(self, partition: int, part: Sequence[tuple[StoreId, News]]) -> SettledRows:
+        """What the news of some stores does to their rows."""
         store_ids, news = [store_id for store_id, _ in part], [of_store for _, of_store in part]
         keys = list(map(head_key, store_ids))
-        stored = self._table.get_many(partition, keys)
-        values = [value or EMPTY_HEAD for value in stored]
+        values = [value or EMPTY_HEAD for value in self._table.get_many(partition, keys)]
         heads, days = decode_heads(values), decode_days(values)
         columns = columns_of(heads, news)
         if len(part) > 1 and len(columns.codes) + int(days.rows[:, 1:].sum()) > _MOST_SETTLED_POLLS:
             half = len(part) // 2
-            halves = self.changes(partition, part[:half]), self.changes(partition, part[half:])
-            return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
+            return self.settled(partition, part[:half]) | self.settled(partition, part[half:])
         load = partial(self._load_pages, partition, store_ids)
         settled = settle(heads, days, columns, load, self._retention_days)
-        changes: dict[bytes, bytes | None] = {
-            key: None if row == EMPTY_HEAD else row
-            for key, row, was in zip(keys, encode_heads(settled.heads, settled.days), values, strict=True)
+        rows: list[_Row] = [
+            (store, key, None if row == EMPTY_HEAD else row)
+            for store, (key, row, was) in enumerate(
+                zip(keys, encode_heads(settled.heads, settled.days), values, strict=True)
+            )
             if row != was
-        }
+        ]
         for store in columns.forgets.nonzero()[0].tolist():
-            changes.update(dict.fromkeys(self._table.keys(partition, pages_prefix(store_ids[store]))))
-        dropped, pages = (settled.dropped_stores, settled.dropped_days), settled.pages
-        changes.update(dict.fromkeys(_page_keys(store_ids, *dropped)))
+            rows += [
+                (store, key, None) for key in self._table.keys(partition, pages_prefix(store_ids[store]))
+            ]
+        gone, pages = _page_keys(store_ids, settled.dropped_stores, settled.dropped_days), settled.pages
+        rows += zip(settled.dropped_stores.tolist(), gone, repeat(None), strict=False)
         written = encode_pages(pages.days, pages.counts, pages.codes)
-        changes.update(zip(_page_keys(store_ids, pages.stores, pages.days), written, strict=True))
-        return changes, settled.heads.extent
+        page_keys = _page_keys(store_ids, pages.stores, pages.days)
+        rows += zip(pages.stores.tolist(), page_keys, written, strict=True)
+        rows.sort(key=itemgetter(0))
+        changes = {key: value for _, key, value in rows}
+        return SettledRows(changes, settled.heads.extent, heads.extent_of(columns.forgets))
 
     async def counted_extent(self, partition: int) -> Extent:
         """How far the polls of all stores of a partition reach: where one forgot, it may be less than before."""

@@ -113,12 +113,6 @@ class Readings:
     closes_us: Int64s
     before_us: Int64s
 
-    def read_us(self, at_us: Int64s) -> Int64s:
-        """Open time up to each instant; only differences have a meaning. Instants in [from_us, to_us]."""
-        past = self.closes_us.searchsorted(at_us, side="right")
-        total: Int64s = self.before_us[past] + np.maximum(at_us - self.opens_us[past], 0)
-        return total
-
     def intervals(self, from_us: int, to_us: int) -> list[tuple[int, int]]:
         """The open intervals within [from_us, to_us), cut at its ends."""
         opens = np.maximum(self.opens_us[:-1], from_us).tolist()
@@ -146,7 +140,10 @@ class ReadingsStack:
         self._before_us = np.concatenate([NO_INTS, *(r.before_us for r in readings)])
 
     def read_us(self, index: Int64s, at_us: Int64s | int) -> Int64s:
-        """Readings.read_us of clock `index[k]` at `at_us[k]` (or all at one instant)."""
+        """Open time of clock `index[k]` up to `at_us[k]` (or all up to one instant), which its readings reach.
+
+        Only differences have a meaning.
+        """
         past = np.searchsorted(self._closes, at_us + self._shift_us[index], side="right")
         read: Int64s = self._before_us[past] + np.maximum(at_us - self._opens_us[past], 0)
         return read

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from schemas.state import HeadColumns, Int64s
 from stream.core.clock import ReadingsStack, blocks, clock_of_schedule
-from stream.core.marks import DAY_CODES, accumulate, is_change
+from stream.core.marks import DAY_CODES, accumulate, changes_of
 from stream.core.windows import Window
 
 LoadDay = Callable[[int, int], Int64s]
@@ -137,7 +137,8 @@ def _unfold(heads: HeadColumns, edges: Sequence[int], load_day: LoadDay) -> Head
 def _detail(heads: HeadColumns, mark: int, store: int, load_day: LoadDay) -> tuple[Int64s, Int64s]:
     """All marks of the folded day that starts at `mark`."""
     first = int(heads.mark_codes[mark])
-    codes, start = load_day(store, first // DAY_CODES), np.array([0])
-    changes = codes[is_change(codes, start, np.array([not first & 1]))]
+    changes = changes_of(load_day(store, first // DAY_CODES), was_active=not first & 1)
+    if not len(changes):  # the head is there and its page not yet, where somebody crashed between the two
+        changes = heads.mark_codes[mark : mark + 2]
     clock = clock_of_schedule(heads.schedules[heads.schedule_of[store]])
-    return changes, accumulate([clock], changes, start, ~heads.mark_ups[mark : mark + 1])
+    return changes, accumulate([clock], changes, np.array([0]), ~heads.mark_ups[mark : mark + 1])

@@ -33,7 +33,7 @@ other; and how many each page has, 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class News:
+class NewsColumns:
     """What was said of some stores.
 
     `forgets`: whether the polls of before are forgotten. `schedules`: by store, the packed schedule that holds from
@@ -63,7 +63,7 @@ class Settled:
 
     They are to be written in this order, heads, deletions, pages, so that whatever prefix of it survives a crash,
     there is no page that counts but the head does not know; the same news again then leads to the same state.
-    Besides, all pages of a store that forgets are to be deleted before.
+    Of a store that forgets, all pages are to be deleted after its head and before its new pages.
     """
 
     heads: HeadColumns
@@ -73,7 +73,9 @@ class Settled:
     pages: Pages
 
 
-def settle(heads: HeadColumns, days: DayColumns, news: News, load: LoadPages, retention_days: int) -> Settled:
+def settle(
+    heads: HeadColumns, days: DayColumns, news: NewsColumns, load: LoadPages, retention_days: int
+) -> Settled:
     """Merge news into the states of some stores.
 
     The pages of all days from a store's first affected one on are loaded: one page for a poll in order, more for

@@ -83,6 +83,13 @@ def is_change(codes: Int64s, starts: Int64s, was_active: Bools) -> Bools:
     return changed
 
 
+def changes_of(codes: Int64s, *, was_active: bool) -> Int64s:
+    """Those codes of one store that change its status, given the one before the first of them."""
+    begins = np.arange(min(1, len(codes)))
+    changes: Int64s = codes[is_change(codes, begins, np.full(len(begins), was_active))]
+    return changes
+
+
 def accumulate(clocks: Sequence[BusinessClock], codes: Int64s, starts: Int64s, start_us: Int64s) -> Int64s:
     """The uptime accumulated at each of some successive changes of status.
 
@@ -102,7 +109,7 @@ def accumulate(clocks: Sequence[BusinessClock], codes: Int64s, starts: Int64s, s
 
 
 def _read_us(clocks: Sequence[BusinessClock], at_us: Int64s, starts: Int64s, counts: Int64s) -> Int64s:
-    """Each store's clock read at its instants. Of stores with the same clock one reading is prepared."""
+    """Each store's clock read at its instants. Stores with the same clock and near instants share a preparation."""
     readings: dict[int, tuple[int, Readings]] = {}
     index = []
     ends = zip(at_us[starts].tolist(), at_us[starts + counts - 1].tolist(), strict=True)

@@ -19,7 +19,7 @@ from schemas.state import (
     encode_schedule,
 )
 from schemas.values import Poll, Week, code_of
-from stream.core.ledger import News, settle
+from stream.core.ledger import NewsColumns, settle
 
 Row = bytes
 Pages = dict[int, bytes]
@@ -90,7 +90,7 @@ def settle_together(
         values = [shelves[store].bytes[1].get(day, EMPTY_PAGE) for store, day in pages]
         return decode_pages(days.tolist(), values)
 
-    news = News(
+    news = NewsColumns(
         forgets=np.array(forgets or [False] * len(shelves)),
         schedules=schedules or {},
         first=np.cumsum([0, *map(len, polls)]),

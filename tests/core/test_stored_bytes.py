@@ -5,14 +5,18 @@ import pytest
 
 from schemas.state import (
     EMPTY_HEAD,
+    NO_POLL,
+    Extent,
     MalformedRow,
     NewerState,
     check_row,
     decode_days,
+    decode_extent,
     decode_head,
     decode_heads,
     decode_pages,
     decode_schedule,
+    encode_extent,
     encode_heads,
     encode_pages,
 )
@@ -42,6 +46,12 @@ def test_the_bytes_that_version_1_wrote_are_read_and_still_written() -> None:
     assert head.week == week_of(rows("Mon 09:00-17:00", "Sun 22:00-02:00"))
     assert (head.mark_codes >> 1).tolist() == [at("Mon 12:00"), at("Mon 14:00:00.5")]
     assert head.days.tolist() == [[day_of(at("Mon 00:00")), 2, 1]]
+
+
+def test_the_extent_that_version_1_wrote_is_read_and_still_written() -> None:
+    extent = Extent(latest=2 * at("Mon 12:00") + 1, carry=NO_POLL)
+    assert encode_extent(extent) == b"3348950400000001 -1"
+    assert decode_extent(b"3348950400000001 -1") == extent
 
 
 def test_heads_survive_their_bytes() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from schemas.state import decode_heads
-from schemas.values import HOUR_US, MINUTE_US, week_of
+from schemas.state import NO_INTS, decode_heads
+from schemas.values import DAY_US, HOUR_US, MINUTE_US, week_of
 from stream.core.fleet import totals
-from stream.core.windows import Window
+from stream.core.windows import Window, windows
 from tests.builders import at, local, polls, rows, utc
 from tests.core.shelf import Shelf
 
@@ -142,3 +142,11 @@ def test_polls_years_apart_cost_nothing_and_still_carry(status: str) -> None:
     shelf = Shelf().add(polls(f"1970-01-02 00:00 {status}", "2036-01-01 00:00 active"))
     expected = (24.0, 0.0) if status == "active" else (0.0, 24.0)
     assert hours_in(shelf, utc("2035-12-31"), utc("2036-01-01")) == expected
+
+
+def test_a_folded_day_whose_page_is_not_there_yet_keeps_no_report_from_being_made() -> None:
+    """Head and page are written one after the other; between the two the head's own marks must do."""
+    changes = [f"Mon 10:{minute:02d} {'inactive' if minute % 2 else 'active'}" for minute in range(1, 40)]
+    heads = decode_heads([Shelf().add(polls(*changes)).bytes[0]])
+    every = totals(heads, windows(at("Mon 10:20")), lambda *_: NO_INTS)
+    assert [int(total.open_us[0]) for total in every] == [HOUR_US, DAY_US, 7 * DAY_US]

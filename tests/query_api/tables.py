@@ -33,6 +33,7 @@ class Tables:
         self._settings = settings
         self._shelves: dict[StoreId, Shelf] = {}
         self._primaries: list[rocksdict.Rdict] = []
+        self._extent = Extent()
         for _ in range(partitions):
             self.add_partition()
 
@@ -75,6 +76,10 @@ class Tables:
         """Write one row as it is."""
         self._primaries[partition][key] = value
 
+    def remove(self, key: bytes, partition: int = 0) -> None:
+        """Delete one row."""
+        del self._primaries[partition][key]
+
     def flush(self) -> None:
         """Move what is in memory to files, which deletes logs that readers follow."""
         for primary in self._primaries:
@@ -92,6 +97,7 @@ class Tables:
         partitions = len(self._primaries)
         self._primaries.clear()
         self._shelves.clear()
+        self._extent = Extent()
         for partition in range(partitions):
             shutil.rmtree(self.path(partition))
 
@@ -119,13 +125,12 @@ class Tables:
         for day, page in pages.items():
             batch.put(page_key(store_id, day), page)
         batch.put(head_key(store_id), head)
-        batch.put(META_EXTENT, encode_extent(self._extent()))
+        reached = self._shelf(store_id).head
+        self._extent |= Extent(reached.latest, reached.carry)
+        batch.put(
+            META_EXTENT, encode_extent(self._extent)
+        )  # of some partitions too much, of all together not
         self._primaries[zlib.crc32(store_id.encode()) % len(self._primaries)].write(batch)
-
-    def _extent(self) -> Extent:
-        """Over all stores: of some partitions it says too much, but of all of them together not."""
-        heads = [shelf.head for shelf in self._shelves.values()]
-        return Extent(max(head.latest for head in heads), max(head.carry for head in heads))
 
 
 def _store(poll: Poll) -> StoreId:

@@ -8,7 +8,7 @@ import pytest
 from query_api.errors import FolderUnwritable, OtherZoneDatabase, ReaderClosed, TableUnreadable
 from query_api.reader import Reader
 from schemas.settings import Settings
-from schemas.state import HEAD_VERSION, META_ZONE_DATABASE, NewerState, head_key
+from schemas.state import HEAD_VERSION, META_EXTENT, META_ZONE_DATABASE, NewerState, head_key
 from schemas.topics import POLLS, ZONES
 from schemas.values import StoreId, day_of, week_of
 from tests.builders import at, poll, polls, rows, utc
@@ -213,6 +213,17 @@ def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader
     assert len(seen) >= 6
     assert all(len(set(instants)) == 1 for instants in seen)
     assert latest_us(reader) == utc("2023-01-23 00:59")
+
+
+def test_a_table_that_does_not_say_how_far_its_polls_reach_is_counted(
+    settings: Settings, reader: Reader
+) -> None:
+    """As an older version left it, and as a replica has it until it has read the whole changelog."""
+    tables = Tables(settings)
+    tables.add(polls("Mon 10:00 active", store_id="a") + polls("Mon 11:00 active", store_id="b"))
+    tables.remove(META_EXTENT)
+    assert latest_us(reader) == at("Mon 11:00")
+    tables.close()
 
 
 def test_a_row_that_was_moved_to_a_file_since_the_last_look_is_seen_by_every_way_of_reading(

@@ -50,6 +50,8 @@ META_PARTITIONS: Final = b"Mpartitions"
 META_EXTENT: Final = b"Mextent"
 _META_APPLIED: Final = b"Mapplied\0"
 
+DAY_CODES: Final = 2 * DAY_US
+"""The codes of one UTC day."""
 NO_POLL: Final = -1
 """Stands for "no poll" where a code is expected."""
 
@@ -223,7 +225,7 @@ def decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
 
 def encode_pages(days: Int64s, counts: Int64s, codes: Int64s) -> list[bytes]:
     """The bytes of some pages: of UTC day `days[i]`, with the next `counts[i]` of `codes`, ascending."""
-    relative = codes - np.repeat(days * (2 * DAY_US), counts)
+    relative = codes - np.repeat(days * DAY_CODES, counts)
     packed = relative.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :_POLL_BYTES].tobytes()
     ends = (np.cumsum(counts) * _POLL_BYTES).tolist()
     return [EMPTY_PAGE + packed[start:end] for start, end in pairwise([0, *ends])]
@@ -241,7 +243,7 @@ def decode_pages(days: Sequence[int], values: Sequence[bytes]) -> tuple[Int64s, 
     packed = np.frombuffer(b"".join([value[1:] for value in values]), np.uint8)
     wide = np.zeros((len(packed) // _POLL_BYTES, 8), np.uint8)
     wide[:, :_POLL_BYTES] = packed.reshape(-1, _POLL_BYTES)
-    codes: Int64s = wide.view("<i8").ravel() + np.repeat(np.array(days, np.int64) * (2 * DAY_US), counts)
+    codes: Int64s = wide.view("<i8").ravel() + np.repeat(np.array(days, np.int64) * DAY_CODES, counts)
     return codes, counts
 
 

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 from prometheus_client import Counter
@@ -41,7 +41,6 @@ from stream.settling import Settling, batches
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 POLLS_TAKEN: Final = Counter("storepulse_polls_taken", "Polls taken from store-polls, repeats included")
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 from operator import itemgetter
 from typing import Final, TypeVar, cast
 
@@ -38,7 +38,6 @@ _MOST_SETTLED_POLLS: Final = 400_000
 """Polls that may be put together at once, of news and of all pages, about 100 bytes each; else fewer stores are."""
 _COUNTED_AT_ONCE: Final = 4096
 """Heads looked at between two looks at the event loop."""
-
 
 _Row = tuple[int, bytes, bytes | None]
 """Which store, key, value."""
@@ -88,8 +87,9 @@ class Settling:
             rows += [
                 (store, key, None) for key in self._table.keys(partition, pages_prefix(store_ids[store]))
             ]
-        gone, pages = _page_keys(store_ids, settled.dropped_stores, settled.dropped_days), settled.pages
-        rows += zip(settled.dropped_stores.tolist(), gone, repeat(None), strict=False)
+        gone = _page_keys(store_ids, settled.dropped_stores, settled.dropped_days)
+        rows += [(store, key, None) for store, key in zip(settled.dropped_stores.tolist(), gone, strict=True)]
+        pages = settled.pages
         written = encode_pages(pages.days, pages.counts, pages.codes)
         page_keys = _page_keys(store_ids, pages.stores, pages.days)
         rows += zip(pages.stores.tolist(), page_keys, written, strict=True)

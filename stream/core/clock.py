@@ -130,10 +130,10 @@ class ReadingsStack:
 
     def __init__(self, readings: Sequence[Readings]) -> None:
         from_us = np.array([r.from_us for r in readings], np.int64)
-        self._span_us = max((r.to_us - r.from_us for r in readings), default=0) + 2 * _MARGIN_US
-        self._shift_us = np.arange(len(readings)) * self._span_us - (from_us - _MARGIN_US)
+        span_us = max((r.to_us - r.from_us for r in readings), default=0) + 2 * _MARGIN_US
+        self._shift_us = np.arange(len(readings)) * span_us - (from_us - _MARGIN_US)
         sizes = [len(r.before_us) for r in readings]
-        last = from_us + (self._span_us - _MARGIN_US - 1)
+        last = from_us + (span_us - _MARGIN_US - 1)
         closes = [a for r, end in zip(readings, last[:, None], strict=True) for a in (r.closes_us, end)]
         self._closes = np.repeat(self._shift_us, sizes) + np.concatenate([NO_INTS, *closes])
         self._opens_us = np.concatenate([NO_INTS, *(r.opens_us for r in readings)])

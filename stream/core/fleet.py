@@ -19,9 +19,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from schemas.state import HeadColumns, Int64s
+from schemas.state import DAY_CODES, HeadColumns, Int64s
 from stream.core.clock import ReadingsStack, blocks, clock_of_schedule
-from stream.core.marks import DAY_CODES, accumulate, changes_of
+from stream.core.marks import accumulate, changes_of
 from stream.core.windows import Window
 
 LoadDay = Callable[[int, int], Int64s]

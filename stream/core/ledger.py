@@ -20,9 +20,9 @@ from typing import Final
 
 import numpy as np
 
-from schemas.state import NO_INTS, NO_POLL, DayColumns, HeadColumns, Int64s
+from schemas.state import DAY_CODES, NO_INTS, NO_POLL, DayColumns, HeadColumns, Int64s
 from schemas.values import DAY_US
-from stream.core.marks import DAY_CODES, Bools, Polls, derive_marks, marks_before, owners, run_starts
+from stream.core.marks import Bools, Polls, derive_marks, marks_before, owners, run_lasts, run_starts
 
 _NEVER: Final = 1 << 22
 """A UTC day after all others."""
@@ -104,13 +104,10 @@ def settle(
 
     has_days_before = np.bincount(of_day[is_before], minlength=len(latest)) > 0
     marks = derive_marks(heads, marks_before(heads, carry, first_day, has_days_before), polls)
-    last_of_store = np.flatnonzero(np.diff(polls.stores, append=-1))
-    latest = heads.latest.copy()
-    latest[polls.stores[last_of_store]] = polls.codes[(polls.starts + polls.counts - 1)[last_of_store]]
     return Settled(
         heads=replace(
             heads,
-            latest=latest,
+            latest=_derive_latest(heads.latest, polls),
             carry=carry,
             first_mark=_firsts(marks.stores, len(latest)),
             mark_codes=marks.codes,
@@ -172,9 +169,9 @@ def _latest(latest: Int64s, stores: Int64s, codes: Int64s) -> Int64s:
 
 def _last_polls(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s]:
     """The last poll on the last of each store's pages: of which store, and its code."""
-    last = np.flatnonzero(np.diff(stores, append=-1))
+    last = run_lasts(stores)
     of_poll, codes = _load(stores[last], days[last], load)
-    last = np.flatnonzero(np.diff(of_poll, append=-1))
+    last = run_lasts(of_poll)
     return of_poll[last], codes[last]
 
 
@@ -212,6 +209,14 @@ def _merge(
         days=nth_day + floor_day[of_day],
         counts=counts,
     )
+
+
+def _derive_latest(latest: Int64s, polls: Polls) -> Int64s:
+    """The latest poll of each store, which is as it was where no day is affected."""
+    last = run_lasts(polls.stores)
+    latest = latest.copy()
+    latest[polls.stores[last]] = polls.codes[(polls.starts + polls.counts - 1)[last]]
+    return latest
 
 
 def _derive_days(stores: Int64s, rows: Int64s, polls: Polls, count: int) -> DayColumns:

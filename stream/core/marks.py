@@ -25,14 +25,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.state import HeadColumns, Int64s
-from schemas.values import DAY_US
+from schemas.state import DAY_CODES, HeadColumns, Int64s
 from stream.core.clock import BusinessClock, Readings, ReadingsStack, clock_of_schedule
 
 Bools = npt.NDArray[np.bool_]
-
-DAY_CODES: Final = 2 * DAY_US
-"""The codes of one UTC day."""
 
 FOLD_AT: Final = 16
 """More changes of status than this in one UTC day are folded."""
@@ -68,6 +64,11 @@ def run_starts(values: Int64s) -> Int64s:
     begins[:1] = True
     np.not_equal(values[1:], values[:-1], out=begins[1:])
     return begins.nonzero()[0]
+
+
+def run_lasts(values: Int64s) -> Int64s:
+    """Where each run of equal values, none of them negative, has its last one."""
+    return np.diff(values, append=-1).nonzero()[0]
 
 
 def is_change(codes: Int64s, starts: Int64s, was_active: Bools) -> Bools:
@@ -133,7 +134,7 @@ def marks_before(heads: HeadColumns, carry: Int64s, first_day: Int64s, has_days_
 
 def derive_marks(heads: HeadColumns, before: Marks, polls: Polls) -> Marks:
     """All marks: those `before`, and those that follow from the polls after them."""
-    last = np.flatnonzero(np.diff(before.stores, append=-1))
+    last = run_lasts(before.stores)
     is_up, up_us = np.ones(len(heads.latest), bool), np.zeros(len(heads.latest), np.int64)
     is_up[before.stores[last]] = before.codes[last] & 1 == 1
     up_us[before.stores[last]] = before.ups[last]
@@ -145,12 +146,13 @@ def derive_marks(heads: HeadColumns, before: Marks, polls: Polls) -> Marks:
 
     # Where a store was up, its clock runs on from the last mark before; else that may be long ago.
     goes_on = last[is_up[before.stores[last]] & np.isin(before.stores[last], after.stores)]
-    every = _by_store(Marks(before.stores[goes_on], before.codes[goes_on], np.full(len(goes_on), -1)), after)
+    every = _by_store(Marks(before.stores[goes_on], before.codes[goes_on], before.ups[goes_on]), after)
     starts = run_starts(every.stores)
     of_start = every.stores[starts]
     clocks = [clock_of_schedule(heads.schedules[at]) for at in heads.schedule_of[of_start].tolist()]
-    ups = accumulate(clocks, every.codes, starts, up_us[of_start])[every.ups == 0]
-    keep, ups = _fold(ups, nth_day)
+    ups = accumulate(clocks, every.codes, starts, up_us[of_start])
+    ups_after = np.delete(ups, starts[np.isin(of_start, before.stores[goes_on])])
+    keep, ups = _fold(ups_after, nth_day)
     return _by_store(before, Marks(after.stores[keep], after.codes[keep], ups[keep]))
 
 

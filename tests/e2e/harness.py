@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from query_api.reader import Reader
+from query_api.reader import Reader, Snapshot
 from query_api.report import write_report
 from schemas.settings import Settings
 from scripts.sample import write_sample
@@ -76,14 +76,21 @@ def wait_for_exit(process: "subprocess.Popen[str]", seconds: float = 30) -> int:
     return process.wait(seconds)
 
 
-def applied(state: Path) -> Positions:
-    """How far the readable state reflects the topics."""
+@contextmanager
+def snapshot_of(state: Path) -> Iterator[Snapshot]:
+    """The tables of a state folder as they are now, through a reader of its own."""
     reader = Reader(Settings(state=state))
     try:
         with reader.snapshot() as snapshot:
-            return snapshot.applied()
+            yield snapshot
     finally:
         reader.close()
+
+
+def applied(state: Path) -> Positions:
+    """How far the readable state reflects the topics."""
+    with snapshot_of(state) as snapshot:
+        return snapshot.applied()
 
 
 def wait_until_applied(state: Path, positions: Positions, seconds: float = 60) -> None:
@@ -98,12 +105,8 @@ def wait_until_applied(state: Path, positions: Positions, seconds: float = 60) -
 
 def report_of(state: Path, out: Path) -> str:
     """The report of the state as it stands."""
-    reader = Reader(Settings(state=state))
-    try:
-        with reader.snapshot() as snapshot:
-            write_report(snapshot, None, out)
-    finally:
-        reader.close()
+    with snapshot_of(state) as snapshot:
+        write_report(snapshot, None, out)
     return out.read_text()
 
 

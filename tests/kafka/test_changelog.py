@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
-from query_api.reader import Reader
 from schemas.events import encode_poll
 from schemas.settings import Settings
 from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, head_key
@@ -17,7 +16,7 @@ from schemas.topics import CHANGELOG, DEAD_LETTERS, POLLS
 from schemas.values import StoreId
 from stream.rocks import open_table, stored_offset, write_rows
 from stream.topics import MOST_RECORD_BYTES
-from tests.e2e.harness import until, wait_until_applied
+from tests.e2e.harness import snapshot_of, until, wait_until_applied
 from tests.kafka.broker import Kafka, write
 from tests.kafka.harness import Fleet, Sample, ends_of, fleet, produce, records_of, sample_in
 
@@ -212,12 +211,8 @@ def with_rows(state: Path, rows: dict[bytes, bytes], hours: float) -> None:
 
 def stores_in(state: Path) -> list[str]:
     """The stores that can be read from a state folder."""
-    reader = Reader(Settings(state=state))
-    try:
-        with reader.snapshot() as snapshot:
-            return [store_id for chunk in snapshot.chunks() for store_id in chunk.store_ids]
-    finally:
-        reader.close()
+    with snapshot_of(state) as snapshot:
+        return [store_id for chunk in snapshot.chunks() for store_id in chunk.store_ids]
 
 
 def test_a_poll_sent_in_a_transaction_leaves_no_lag(clean_kafka: Kafka, tmp_path: Path) -> None:

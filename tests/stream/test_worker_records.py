@@ -9,7 +9,6 @@ from typing import cast
 import pytest
 
 from query_api.errors import OtherZoneDatabase
-from query_api.reader import Reader
 from schemas.settings import Settings
 from schemas.state import (
     META_EXTENT,
@@ -28,7 +27,7 @@ from stream.partitions import partition_of
 from stream.rocks import open_table
 from stream.topics import MOST_RECORD_BYTES
 from tests.builders import rows, utc
-from tests.e2e.harness import running, storepulse, until, wait_until_applied
+from tests.e2e.harness import running, snapshot_of, storepulse, until, wait_until_applied
 
 NOON_MS = utc("2024-03-14 12:00") // 1000
 PARTITIONS = 4
@@ -60,20 +59,12 @@ class Fleet:
         self.send(POLLS, key, value, partition)
 
     def head(self, store_id: str = "s1") -> Head | None:
-        reader = Reader(self.settings)
-        try:
-            with reader.snapshot() as snapshot:
-                return snapshot.head(StoreId(store_id))
-        finally:
-            reader.close()
+        with snapshot_of(self.settings.state) as snapshot:
+            return snapshot.head(StoreId(store_id))
 
     def latest_us(self) -> int | None:
-        reader = Reader(self.settings)
-        try:
-            with reader.snapshot() as snapshot:
-                return snapshot.latest_us()
-        finally:
-            reader.close()
+        with snapshot_of(self.settings.state) as snapshot:
+            return snapshot.latest_us()
 
     def dead_letters(self) -> list[tuple[Record, dict[str, str]]]:
         found = [
@@ -84,13 +75,18 @@ class Fleet:
         return [(record, {name: content.decode() for name, content in record.headers}) for record in found]
 
 
+def declare_all(log: EmbeddedLog, partitions: int) -> None:
+    """Declare all topics, as a worker would before anything is sent."""
+    for topic in ALL_TOPICS:
+        log.declare_topic(topic.name, partitions, topic.cleanup)
+
+
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv("STOREPULSE_PARTITIONS", str(PARTITIONS))
     settings = Settings(state=tmp_path / "state", partitions=PARTITIONS)
     with EmbeddedLog(settings.log_path) as log:
-        for topic in ALL_TOPICS:
-            log.declare_topic(topic.name, PARTITIONS, topic.cleanup)
+        declare_all(log, PARTITIONS)
         with running("worker", state=settings.state):
             yield Fleet(settings, log)
 
@@ -255,22 +251,18 @@ def test_where_the_latest_poll_is_forgotten_the_one_before_it_is_the_latest(flee
 
 
 def _is_readable(settings: Settings) -> bool:
-    reader = Reader(settings)
     try:
-        with reader.snapshot():
+        with snapshot_of(settings.state):
             return True
     except OtherZoneDatabase:
         return False
-    finally:
-        reader.close()
 
 
 def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: Path) -> None:
     """Up for 30 minutes; the older database gave a microsecond more, the older version kept no extent."""
     settings = Settings(state=tmp_path / "state", partitions=1)
     with EmbeddedLog(settings.log_path) as log:
-        for topic in ALL_TOPICS:
-            log.declare_topic(topic.name, 1, topic.cleanup)
+        declare_all(log, 1)
         for status, at in (("inactive", "10:00"), ("active", "11:00"), ("inactive", "11:30")):
             log.append([NewRecord(POLLS, 0, b"s1", poll(status, f"2024-03-14 {at}:00 UTC"), NOON_MS)])
     with running("worker", state=settings.state):
@@ -298,8 +290,7 @@ def test_a_state_with_a_zone_of_a_newer_database_stops_the_worker_with_what_to_d
     """Kolkata becomes a zone that is not there, the database one of the future; so all heads are to be rebuilt."""
     settings = Settings(state=tmp_path / "state", partitions=1)
     with EmbeddedLog(settings.log_path) as log:
-        for topic in ALL_TOPICS:
-            log.declare_topic(topic.name, 1, topic.cleanup)
+        declare_all(log, 1)
         zone = b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}'
         log.append(
             [NewRecord(topic, 0, b"s1", value, NOON_MS) for topic, value in ((POLLS, poll()), (ZONES, zone))]

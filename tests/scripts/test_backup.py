@@ -32,43 +32,17 @@ from stream.core.clock import ZONE_DATABASE
 from stream.embedded.errors import LogError
 from stream.embedded.log import EmbeddedLog, NewRecord
 from stream.topics import declare_topics
-from tests.builders import polls
 from tests.e2e.harness import storepulse
-from tests.query_api.tables import Tables
+from tests.scripts.state_folder import StateFolder
 
 _COMPLETE_ID = "561fe984-0000-4000-8000-000000000001"
 _EVICTED_ID = "561fe984-0000-4000-8000-000000000002"
 _RUNNING_ID = "561fe984-0000-4000-8000-000000000003"
 
 
-class Folder:
-    """A state folder of two partitions, as its worker has it open: ten records of the polls applied in each."""
-
-    def __init__(self, state: Path) -> None:
-        self.settings = Settings(state=state, partitions=2)
-        asyncio.run(declare_topics(self.settings))
-        self.log = EmbeddedLog(self.settings.log_path)
-        self.tables = Tables(self.settings, partitions=2)
-        for partition in range(2):
-            self.append(partition, 10)
-            self.log.append([NewRecord(CHANGELOG, partition, b"S", b"row", 0)] * 8)
-            self.tables.apply(POLLS, 10, partition)
-            self.tables.put(WHOLE_KEY, b"1", partition)
-        for store_id in ("s1", "s2", "s3"):
-            self.tables.add(polls("Mon 10:00 active", "Mon 11:00 inactive", store_id=store_id))
-
-    def append(self, partition: int, records: int) -> None:
-        """More polls, written in 1970."""
-        self.log.append([NewRecord(POLLS, partition, b"s1", b"{}", 0)] * records)
-
-    def close(self) -> None:
-        self.tables.close()
-        self.log.close()
-
-
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
-    made = Folder(tmp_path / "state")
+def folder(tmp_path: Path) -> Iterator[StateFolder]:
+    made = StateFolder(tmp_path / "state")
     yield made
     made.close()
 
@@ -87,7 +61,7 @@ def rows_in(settings: Settings, partition: int) -> dict[bytes, bytes]:
         return dict(rows_of(table))
 
 
-def test_the_copy_opens_with_all_stores_and_names_its_positions(folder: Folder, tmp_path: Path) -> None:
+def test_the_copy_opens_with_all_stores_and_names_its_positions(folder: StateFolder, tmp_path: Path) -> None:
     made = back_up(folder.settings, tmp_path / "copy")
     assert store_ids(tmp_path / "copy") == ["s1", "s2", "s3"]
     assert made.positions == {
@@ -103,13 +77,13 @@ def test_the_copy_opens_with_all_stores_and_names_its_positions(folder: Folder, 
 
 
 def test_the_zone_database_named_is_the_one_that_the_tables_were_made_with(
-    folder: Folder, tmp_path: Path
+    folder: StateFolder, tmp_path: Path
 ) -> None:
     folder.tables.put(META_ZONE_DATABASE, b"1999z")
     assert back_up(folder.settings, tmp_path / "copy").zone_database == "1999z"
 
 
-def test_rows_that_a_table_keeps_for_itself_are_copied_too(folder: Folder, tmp_path: Path) -> None:
+def test_rows_that_a_table_keeps_for_itself_are_copied_too(folder: StateFolder, tmp_path: Path) -> None:
     folder.tables.put(b"__complete__", b"1700000000.0")
     back_up(folder.settings, tmp_path / "copy")
     copied = rows_in(Settings(state=tmp_path / "copy"), 0)
@@ -119,7 +93,7 @@ def test_rows_that_a_table_keeps_for_itself_are_copied_too(folder: Folder, tmp_p
     assert copied[b"__complete__"] == b"1700000000.0"
 
 
-def test_the_log_of_the_copy_has_every_record(folder: Folder, tmp_path: Path) -> None:
+def test_the_log_of_the_copy_has_every_record(folder: StateFolder, tmp_path: Path) -> None:
     folder.append(0, 5)
     back_up(folder.settings, tmp_path / "copy")
     with EmbeddedLog(tmp_path / "copy" / "log.db") as copy:
@@ -130,7 +104,7 @@ def test_the_log_of_the_copy_has_every_record(folder: Folder, tmp_path: Path) ->
     assert (tmp_path / "copy" / "log.db").read_bytes()[18:20] == b"\2\2"  # SQLite's mark of a write-ahead log
 
 
-def test_a_log_elsewhere_comes_into_the_copy(folder: Folder, tmp_path: Path) -> None:
+def test_a_log_elsewhere_comes_into_the_copy(folder: StateFolder, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.db"
     folder.log.copy_to(elsewhere)
     folder.settings.log_path.unlink()
@@ -150,7 +124,7 @@ def test_a_state_without_tables_is_copied_with_its_log(tmp_path: Path) -> None:
     ("target", "said"), [(b"20", ": 10 of 20."), (None, ".")], ids=["how far it must get is known", "unknown"]
 )
 def test_a_table_that_is_being_restored_is_refused_and_nothing_is_left(
-    target: bytes | None, said: str, folder: Folder, tmp_path: Path
+    target: bytes | None, said: str, folder: StateFolder, tmp_path: Path
 ) -> None:
     folder.tables.remove(WHOLE_KEY, 1)
     folder.tables.put(OFFSET_KEY, b"10", 1)
@@ -161,23 +135,23 @@ def test_a_table_that_is_being_restored_is_refused_and_nothing_is_left(
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
-def test_a_log_that_was_trimmed_behind_a_table_is_no_copy(folder: Folder, tmp_path: Path) -> None:
+def test_a_log_that_was_trimmed_behind_a_table_is_no_copy(folder: StateFolder, tmp_path: Path) -> None:
     folder.append(1, 10)
     assert folder.log.trim(POLLS, 1, before_offset=15, older_than_ms=1) == 15
     with pytest.raises(
-        LogTrimmed, match="5 times: of store-polls, partition 1, .* before 10, .* begins at 15"
+        LogTrimmed, match=r"5 times: of store-polls, partition 1, .* before 10, .* begins at 15"
     ):
         back_up(folder.settings, tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
-def test_a_log_that_begins_where_the_table_ends_is_enough(folder: Folder, tmp_path: Path) -> None:
+def test_a_log_that_begins_where_the_table_ends_is_enough(folder: StateFolder, tmp_path: Path) -> None:
     folder.append(1, 10)
     folder.log.trim(POLLS, 1, before_offset=10, older_than_ms=1)
     assert back_up(folder.settings, tmp_path / "copy").positions[POLLS][1] == 10
 
 
-def test_compaction_takes_nothing_that_the_copy_needs(folder: Folder, tmp_path: Path) -> None:
+def test_compaction_takes_nothing_that_the_copy_needs(folder: StateFolder, tmp_path: Path) -> None:
     folder.log.append([NewRecord(HOURS, 0, b"s1", b"{}", 0)] * 5)
     folder.log.compact(HOURS, 0)
     assert folder.log.begin_offset(HOURS, 0) == 4
@@ -186,20 +160,20 @@ def test_compaction_takes_nothing_that_the_copy_needs(folder: Folder, tmp_path: 
 
 @pytest.mark.parametrize(("topic", "end"), [(POLLS, 10), (CHANGELOG, 8)])
 def test_tables_that_know_more_than_the_log_are_refused(
-    topic: str, end: int, folder: Folder, tmp_path: Path
+    topic: str, end: int, folder: StateFolder, tmp_path: Path
 ) -> None:
     if topic == POLLS:
         folder.tables.apply(POLLS, end + 1, 1)
     else:
         folder.tables.put(OFFSET_KEY, str(end).encode(), 1)
     with pytest.raises(
-        TableAhead, match=f"partition 1 has the records of {topic} before {end + 1}, .* at {end}"
+        TableAhead, match=rf"partition 1 has the records of {topic} before {end + 1}, .* at {end}"
     ):
         back_up(folder.settings, tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
-def test_nobody_else_can_read_the_copy(folder: Folder, tmp_path: Path) -> None:
+def test_nobody_else_can_read_the_copy(folder: StateFolder, tmp_path: Path) -> None:
     ReportFiles(folder.settings.reports_dir).write(_RUNNING_ID, state_of(ReportStatus.RUNNING))
     back_up(folder.settings, tmp_path / "copy")
     copy = tmp_path / "copy"
@@ -207,7 +181,7 @@ def test_nobody_else_can_read_the_copy(folder: Folder, tmp_path: Path) -> None:
     assert modes == {"drwx------", "-rw-------"}
 
 
-def test_an_empty_folder_is_taken_and_anything_else_left_alone(folder: Folder, tmp_path: Path) -> None:
+def test_an_empty_folder_is_taken_and_anything_else_left_alone(folder: StateFolder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     back_up(folder.settings, tmp_path / "empty")
     assert (tmp_path / "empty" / FACTS).exists()
@@ -218,7 +192,7 @@ def test_an_empty_folder_is_taken_and_anything_else_left_alone(folder: Folder, t
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_link_to_an_empty_folder_is_followed(folder: Folder, tmp_path: Path) -> None:
+def test_a_link_to_an_empty_folder_is_followed(folder: StateFolder, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     back_up(folder.settings, tmp_path / "link")
@@ -227,12 +201,12 @@ def test_a_link_to_an_empty_folder_is_followed(folder: Folder, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("inside", ["", "backups", "worker/v1"])
-def test_a_copy_inside_of_the_state_folder_is_refused(inside: str, folder: Folder) -> None:
+def test_a_copy_inside_of_the_state_folder_is_refused(inside: str, folder: StateFolder) -> None:
     with pytest.raises(TargetUnusable, match="in the state folder itself"):
         back_up(folder.settings, folder.settings.state / inside)
 
 
-def test_a_folder_whose_parent_is_missing_is_refused(folder: Folder, tmp_path: Path) -> None:
+def test_a_folder_whose_parent_is_missing_is_refused(folder: StateFolder, tmp_path: Path) -> None:
     with pytest.raises(TargetUnusable, match="nowhere is no folder"):
         back_up(folder.settings, tmp_path / "nowhere" / "copy")
 
@@ -246,7 +220,7 @@ def test_a_state_folder_that_is_none_is_refused_and_not_made(tmp_path: Path) -> 
 
 
 def test_on_kafka_tables_and_reports_are_copied_and_the_broker_is_not_asked(
-    folder: Folder, tmp_path: Path
+    folder: StateFolder, tmp_path: Path
 ) -> None:
     ran = storepulse(
         "backup", tmp_path / "copy", "--broker", "kafka://127.0.0.1:1", state=folder.settings.state
@@ -258,7 +232,9 @@ def test_on_kafka_tables_and_reports_are_copied_and_the_broker_is_not_asked(
     assert not (tmp_path / "copy" / "log.db").exists()
 
 
-def test_the_command_prints_the_positions_and_refuses_in_a_sentence(folder: Folder, tmp_path: Path) -> None:
+def test_the_command_prints_the_positions_and_refuses_in_a_sentence(
+    folder: StateFolder, tmp_path: Path
+) -> None:
     done = storepulse("backup", tmp_path / "copy", state=folder.settings.state)
     assert (done.returncode, done.stdout.splitlines()[:2]) == (
         0,
@@ -274,7 +250,9 @@ def state_of(status: ReportStatus) -> ReportState:
     return ReportState(version=1, status=status, requested_at_us=0, maker="1-dead")
 
 
-def test_finished_reports_are_copied_and_one_without_its_rows_is_not(folder: Folder, tmp_path: Path) -> None:
+def test_finished_reports_are_copied_and_one_without_its_rows_is_not(
+    folder: StateFolder, tmp_path: Path
+) -> None:
     reports = ReportFiles(folder.settings.reports_dir)
     for report_id in (_COMPLETE_ID, _EVICTED_ID):
         reports.write(report_id, state_of(ReportStatus.COMPLETE))

@@ -86,8 +86,8 @@ def back_up(settings: Settings, target: Path) -> Backup:
     _check_target(target, settings.state.resolve())
     part = target.with_name(f".{target.name}.{uuid4().hex[:12]}{PART}")
     with _only_for_us(), _saying_no_room(target):
-        part.mkdir()
         try:
+            part.mkdir()
             made = _fill(part, settings)
             _sync(part)
             part.rename(target)

@@ -4,6 +4,8 @@ import asyncio
 import json
 import random
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +34,7 @@ from stream.core.clock import ZONE_DATABASE
 from stream.embedded.errors import LogError
 from stream.embedded.log import EmbeddedLog, NewRecord
 from stream.topics import declare_topics
-from tests.e2e.harness import storepulse
+from tests.e2e.harness import storepulse, until
 from tests.scripts.state_folder import StateFolder
 
 _COMPLETE_ID = "561fe984-0000-4000-8000-000000000001"
@@ -358,3 +360,15 @@ def test_a_log_is_copied_as_of_one_moment_however_busy_its_writers_are(tmp_path:
 def test_a_copy_onto_a_file_that_cannot_be_made_names_that_file(tmp_path: Path) -> None:
     with EmbeddedLog(tmp_path / "log.db") as log, pytest.raises(LogError, match="nowhere"):
         log.copy_to(tmp_path / "nowhere" / "copy.db")
+
+
+def test_a_backup_that_is_told_to_stop_leaves_nothing(folder: StateFolder, tmp_path: Path) -> None:
+    for _ in range(30):
+        folder.log.append([NewRecord(POLLS, 0, b"s1", bytes(1_000_000), 0)] * 10)
+    (tmp_path / "copies").mkdir()
+    command = [sys.executable, "-m", "scripts.cli", "backup", str(tmp_path / "copies" / "copy")]
+    with subprocess.Popen([*command, "--state", str(folder.settings.state)]) as process:
+        until("the copy has begun", lambda: any((tmp_path / "copies").iterdir()))
+        process.terminate()
+        assert process.wait(20) == 143
+    assert not list((tmp_path / "copies").iterdir())

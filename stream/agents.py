@@ -7,7 +7,7 @@ A store belongs to the partition that murmur2 gives its key. A record that an ou
 (librdkafka hashes with CRC32) is sent on, with its own timestamp, and counted.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -18,6 +18,7 @@ from faust.types import EventT
 from prometheus_client import Counter
 
 from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.many_polls import NO_REJECTS, RejectedPolls, Rejects
 from schemas.state import Int64s
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
@@ -50,11 +51,11 @@ class Intake(Generic[T]):
     """How one source topic is taken in: reading a record (or raising Rejected), and adding what it says."""
 
     topic: str
-    read: Callable[[Record], tuple[StoreId, T, Sequence[Rejected]]]
+    read: Callable[[Record], tuple[StoreId, T, Rejects]]
     add: Callable[[Ledgers, int, StoreId, T], None]
 
 
-def _read_polls(record: Record) -> tuple[StoreId, Codes | None, Sequence[Rejected]]:
+def _read_polls(record: Record) -> tuple[StoreId, Codes | None, Rejects]:
     polls = decode_polls(record.key, record.value, record.timestamp_ms)
     return polls.store_id, polls.codes, polls.rejects
 
@@ -66,16 +67,16 @@ def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes
         ledgers.add_polls(partition, store_id, codes)
 
 
-def _read_week(record: Record) -> tuple[StoreId, Week | None, Sequence[Rejected]]:
-    return *decode_hours(record.key, record.value), ()
+def _read_week(record: Record) -> tuple[StoreId, Week | None, Rejects]:
+    return *decode_hours(record.key, record.value), NO_REJECTS
 
 
 def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None) -> None:
     ledgers.news_of(partition, store_id).week = week
 
 
-def _read_zone(record: Record) -> tuple[StoreId, str | None, Sequence[Rejected]]:
-    return *decode_zone(record.key, record.value), ()
+def _read_zone(record: Record) -> tuple[StoreId, str | None, Rejects]:
+    return *decode_zone(record.key, record.value), NO_REJECTS
 
 
 def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None) -> None:
@@ -137,27 +138,26 @@ class _TopicReader(Generic[T]):
             try:
                 store_id, said, rejects = self._read(record)
             except Rejected as reject:
-                yield self._send_dead_letter(partition, record, reject.reason, ())
+                yield self._send_dead_letter(partition, record, reject.reason)
                 continue
             except Exception as error:
                 # A record that we cannot judge must not stop all others; this is a bug of ours all the same.
                 log.exception(
                     "a record cannot be read", topic=self._topic, offset=record.offset, error=repr(error)
                 )
-                yield self._send_dead_letter(partition, record, RejectReason.UNREADABLE, ())
+                yield self._send_dead_letter(partition, record, RejectReason.UNREADABLE)
                 continue
             if partition_of(store_id, self._partitions) != partition:
                 yield self._forward(partition, store_id, record)
                 continue
             self._add(self._ledgers, partition, store_id, said)
-            for reason in dict.fromkeys(reject.reason for reject in rejects):
-                indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
-                yield self._send_dead_letter(partition, record, reason, indexes)
+            for reason, polls in rejects.items():
+                yield self._send_dead_letter(partition, record, reason, polls)
 
     async def _forward(self, partition: int, store_id: StoreId, record: Record) -> Awaitable[object]:
         key, headers = store_id.encode(), list(record.headers)
         if _size_of(key, record.value, headers) > _MOST_PAYLOAD_BYTES:
-            return await self._send_dead_letter(partition, record, RejectReason.TOO_LARGE, ())
+            return await self._send_dead_letter(partition, record, RejectReason.TOO_LARGE)
         RECORDS_FORWARDED.labels(self._topic).inc()
         has_time = record.timestamp_ms >= 0
         return await self._send(
@@ -171,10 +171,10 @@ class _TopicReader(Generic[T]):
         )
 
     async def _send_dead_letter(
-        self, partition: int, record: Record, reason: RejectReason, indexes: Sequence[int]
+        self, partition: int, record: Record, reason: RejectReason, polls: RejectedPolls | None = None
     ) -> Awaitable[object]:
         RECORDS_REJECTED.labels(self._topic, reason.value).inc()
-        headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes)
+        headers = dead_letter_headers(reason, self._topic, partition, record.offset, polls)
         value = (
             b"" if record.key is None and record.value is None else record.value
         )  # Kafka wants one of them

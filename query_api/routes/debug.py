@@ -16,7 +16,7 @@ from query_api.report import check_as_of
 from query_api.routes import answers
 from query_api.routes.parameters import AsOf, instant
 from schemas.api import MaxTimestamp, StatusCounts, StoreDetail, StoresWithDowntime
-from schemas.values import Rejected, format_timestamp, parse_store_id
+from schemas.values import Rejected, format_timestamp, parse_known_store_id
 
 
 def debug_routes(reader: Reader, retention_days: int, now_us: Callable[[], int]) -> APIRouter:
@@ -52,7 +52,7 @@ def debug_routes(reader: Reader, retention_days: int, now_us: Callable[[], int])
         """Zone, week, polls, and the intervals that add up to each number of the store's row."""
         as_of_us = instant(as_of)
         try:
-            known_as = parse_store_id(store_id)
+            known_as = parse_known_store_id(store_id)
         except Rejected:
             raise UnknownStore(store_id) from None
         with reader.snapshot() as snapshot:

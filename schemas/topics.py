@@ -1,6 +1,6 @@
-"""Names on the broker: topics, table, consumer group, and how each topic is cleaned up.
+"""Names on the broker: topics, table, consumer group, how each topic is cleaned up, how large a record may be.
 
-Owns: the names and nothing else. Must not know: what is in the records (schemas.events).
+Owns: these and nothing else. Must not know: what is in the records (schemas.events).
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ ALERTS: Final = "store-alerts"
 
 TABLE: Final = "stores"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
+
+MOST_RECORD_BYTES: Final = 16 << 20
+"""A record of the topics may be this large: a page of a million polls, or a dead letter with its headers."""
 
 
 @dataclass(frozen=True, slots=True)

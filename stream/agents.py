@@ -20,13 +20,12 @@ from prometheus_client import Counter
 from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
 from schemas.many_polls import NO_REJECTS, RejectedPolls, Rejects
 from schemas.state import Int64s
-from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
+from schemas.topics import DEAD_LETTERS, HOURS, MOST_RECORD_BYTES, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
 from stream.drain import RawSchema, records_of
 from stream.embedded.log import Record
 from stream.ledgers import Ledgers
 from stream.partitions import partition_of
-from stream.topics import MOST_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -23,15 +23,13 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
+from schemas.topics import MOST_RECORD_BYTES as MOST_RECORD_BYTES  # noqa: PLC0414  # said here once more
 from stream.connection import bootstrap_servers, client_options, try_servers
 from stream.embedded.log import EmbeddedLog
 from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer, TopicsUnusable
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-MOST_RECORD_BYTES: Final = 16 << 20
-"""A record of the topics may be this large: a page of a million polls, or a dead letter with its headers."""
 
 _CO_PARTITIONED: Final = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
 _EMBEDDED_PARTITIONS: Final = 1

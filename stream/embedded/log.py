@@ -15,15 +15,22 @@ from typing import Final, Literal, Self
 
 import msgspec
 
+from schemas.topics import MOST_RECORD_BYTES
 from stream.embedded import cleaning, rows
 from stream.embedded.database import Database, create_records_table, records_table
-from stream.embedded.errors import PartitionCountChanged, UnknownPartition
+from stream.embedded.errors import PartitionCountChanged, RecordTooLarge, UnknownPartition
 
 Cleanup = Literal["delete", "compact"]
 Headers = tuple[tuple[str, bytes], ...]
 TopicPartition = tuple[str, int]
 
 BUSY_TIMEOUT_S: Final = 30.0
+
+_HEADER_BYTES: Final = 10
+"""What Kafka puts around a header, at most."""
+
+CUT_HEADER: Final = "storepulse.cut"
+"""The one header of a record that an older version took and that is too large to be read: how large it was."""
 
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):
@@ -112,7 +119,8 @@ class EmbeddedLog:
     def append(self, records: Iterable[NewRecord]) -> list[int]:
         """Append all `records` in one transaction, or none; their offsets, in the order given.
 
-        Other writers wait meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`.
+        Other writers wait meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`, and
+        `RecordTooLarge` for what Kafka would not take either.
         """
         tails: dict[TopicPartition, _Tail] = {}
         offsets: list[int] = []
@@ -133,19 +141,15 @@ class EmbeddedLog:
     ) -> list[Record]:
         """Records from `from_offset` on, in order: at most `max_records`, cut after `max_bytes`.
 
-        Bytes are those of keys and values. At least one record is read if there is any, whatever its size.
+        Bytes are those of keys, values and headers. At least one record is read if there is any, whatever its
+        size; one over MOST_RECORD_BYTES has an empty value and CUT_HEADER, and no key where that is long.
         Offsets may be missing where records were compacted or trimmed away. Empty at the end of the
         partition. Raises `UnknownPartition`.
         """
         table = self._table(topic, partition)
         with self._database.reading() as db:
-            found = rows.select(db, table, from_offset, max_records, max_bytes)
-        return [
-            Record(
-                topic, partition, offset, timestamp_ms, key, value, _unpack_headers(packed) if packed else ()
-            )
-            for offset, timestamp_ms, key, value, packed in found
-        ]
+            found = rows.select(db, table, from_offset, max_records, max_bytes, MOST_RECORD_BYTES)
+        return [_record(topic, partition, row) for row in found]
 
     def begin_offset(self, topic: str, partition: int) -> int:
         """Offset of the oldest record that is left; the end offset if none is. Raises `UnknownPartition`."""
@@ -247,6 +251,9 @@ class _Tail:
         self.end_offset = end_offset
 
     def take(self, record: NewRecord) -> None:
+        size = _size_of(record)
+        if size > MOST_RECORD_BYTES:
+            raise RecordTooLarge(record.topic, size, MOST_RECORD_BYTES)
         headers = _pack_headers(record.headers) if record.headers else None
         self._rows.append((self.end_offset, record.timestamp_ms, record.key, record.value, headers))
         self.end_offset += 1
@@ -254,6 +261,24 @@ class _Tail:
     def write(self, db: sqlite3.Connection) -> None:
         rows.insert(db, records_table(self._partition_id), self._rows)
         db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (self.end_offset, self._partition_id))
+
+
+def _size_of(record: NewRecord) -> int:
+    """Bytes of a record, as Kafka would count them."""
+    size = len(record.key or b"") + len(record.value or b"")
+    if record.headers:
+        size += sum(len(name.encode()) + len(content) + _HEADER_BYTES for name, content in record.headers)
+    return size
+
+
+def _record(topic: str, partition: int, row: rows.Row | rows.Oversized) -> Record:
+    if isinstance(row, rows.Oversized):
+        sizes = b"key %d, value %d bytes" % (row.key_bytes, row.value_bytes)
+        return Record(topic, partition, row.offset, row.timestamp_ms, row.key, b"", ((CUT_HEADER, sizes),))
+    offset, timestamp_ms, key, value, packed = row
+    return Record(
+        topic, partition, offset, timestamp_ms, key, value, _unpack_headers(packed) if packed else ()
+    )
 
 
 def _create_partitions(db: sqlite3.Connection, topic: str, partitions: int) -> None:

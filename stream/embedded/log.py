@@ -8,6 +8,7 @@ Failures are the errors of `stream.embedded.errors`; whatever raised one left th
 """
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from schemas.topics import MOST_RECORD_BYTES
+from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
 from stream.embedded import cleaning, rows
 from stream.embedded.database import Database, create_records_table, records_table
 from stream.embedded.errors import PartitionCountChanged, RecordTooLarge, UnknownPartition
@@ -142,13 +143,13 @@ class EmbeddedLog:
         """Records from `from_offset` on, in order: at most `max_records`, cut after `max_bytes`.
 
         Bytes are those of keys, values and headers. At least one record is read if there is any, whatever its
-        size; one over MOST_RECORD_BYTES has an empty value and CUT_HEADER, and no key where that is long.
+        size; one that would be refused today has an empty value and CUT_HEADER, and no key where that is long.
         Offsets may be missing where records were compacted or trimmed away. Empty at the end of the
         partition. Raises `UnknownPartition`.
         """
         table = self._table(topic, partition)
         with self._database.reading() as db:
-            found = rows.select(db, table, from_offset, max_records, max_bytes, MOST_RECORD_BYTES)
+            found = rows.select(db, table, from_offset, max_records, max_bytes, _most_bytes(topic))
         return [_record(topic, partition, row) for row in found]
 
     def begin_offset(self, topic: str, partition: int) -> int:
@@ -251,9 +252,9 @@ class _Tail:
         self.end_offset = end_offset
 
     def take(self, record: NewRecord) -> None:
-        size = _size_of(record)
-        if size > MOST_RECORD_BYTES:
-            raise RecordTooLarge(record.topic, size, MOST_RECORD_BYTES)
+        size, most = _size_of(record), _most_bytes(record.topic)
+        if size > most:
+            raise RecordTooLarge(record.topic, size, most)
         headers = _pack_headers(record.headers) if record.headers else None
         self._rows.append((self.end_offset, record.timestamp_ms, record.key, record.value, headers))
         self.end_offset += 1
@@ -261,6 +262,11 @@ class _Tail:
     def write(self, db: sqlite3.Connection) -> None:
         rows.insert(db, records_table(self._partition_id), self._rows)
         db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (self.end_offset, self._partition_id))
+
+
+def _most_bytes(topic: str) -> int:
+    """Bytes that a record may have. The table's own rows are what good records add up to: they must go in."""
+    return sys.maxsize if topic == CHANGELOG else MOST_RECORD_BYTES
 
 
 def _size_of(record: NewRecord) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.topics import MOST_RECORD_BYTES
+from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
 from stream.embedded import cleaning
 from stream.embedded.errors import (
     LogBusy,
@@ -552,6 +552,13 @@ def test_a_record_that_kafka_would_not_take_is_refused_in_words(log: EmbeddedLog
     log.append([record("polls", value=bytes(most - 1)), record("polls", key=bytes(most), value=None)])
     assert [len(found.value or b"") for found in log.read("polls", 0, 0, 1, 1)] == [most - 1]
     assert [len(found.key or b"") for found in log.read("polls", 0, 1, 1, 1)] == [most]
+
+
+def test_a_row_of_the_table_may_be_larger(log: EmbeddedLog) -> None:
+    """A day's page is what many good records add up to: refusing it would stop the worker at each start."""
+    log.declare_topic(CHANGELOG, 1, "compact")
+    log.append([record(CHANGELOG, value=bytes(MOST_RECORD_BYTES + 1))])
+    assert [len(found.value or b"") for found in read_all(log, CHANGELOG)] == [MOST_RECORD_BYTES + 1]
 
 
 def test_a_larger_one_that_an_older_version_took_is_read_without_what_is_in_it(log: EmbeddedLog) -> None:

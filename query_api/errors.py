@@ -8,6 +8,7 @@
     ├── ReaderClosed           the API is going down
     ├── NothingPolled          no poll of any store, and no as_of was named
     ├── AsOfOutside            as_of lies where no exact answer can be given
+    ├── MisspeltParameter      a query parameter that nearly is as_of, but not quite
     ├── UnknownStore           no poll, hours or zone names the store
     ├── UnknownReport          no report has this id
     ├── ReportsUnwritable      the reports folder takes no more, or nothing at all
@@ -92,6 +93,21 @@ class AsOfOutside(QueryError):
         )
         self.as_of_us = as_of_us
         self.span = span
+
+
+class MisspeltParameter(QueryError):
+    """The caller named the parameter `name`, which `meant` must be; the call takes that or not."""
+
+    def __init__(self, name: str, meant: str, *, is_taken: bool) -> None:
+        quoted = repr(name[:100])
+        super().__init__(
+            f"there is no query parameter {quoted}: {meant} must be meant"
+            if is_taken
+            else f"this call takes no {meant}, which {quoted} must mean: leave it out"
+        )
+        self.name = name
+        self.meant = meant
+        self.is_taken = is_taken
 
 
 class UnknownStore(QueryError):

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from query_api.errors import (
     AsOfOutside,
+    MisspeltParameter,
     NothingPolled,
     QueryError,
     ReaderClosed,
@@ -36,6 +37,7 @@ _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
     UnknownStore: HTTPStatus.NOT_FOUND,
     NothingPolled: HTTPStatus.CONFLICT,
     AsOfOutside: HTTPStatus.UNPROCESSABLE_ENTITY,
+    MisspeltParameter: HTTPStatus.UNPROCESSABLE_ENTITY,
     Rejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     ReportsBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     StateUnreadable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -46,7 +48,7 @@ _STATUS: Final[dict[type[Exception], HTTPStatus]] = {
 _MEANING: Final = {
     404: "No such report or store.",
     409: "No store has been polled yet, and no as_of was named.",
-    422: "A parameter is malformed, or as_of lies where no exact answer can be given.",
+    422: "A parameter is malformed or misspelt, or as_of lies where no exact answer can be given.",
     500: "An error of storepulse itself; its log has it.",
     503: "The tables cannot be read just now; the detail says what to do.",
     507: "The reports folder cannot be written, for example because the disk is full.",

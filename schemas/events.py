@@ -15,16 +15,16 @@ In the many-polls form, poll k is at `timestamps_us[k]` and `statuses[k]` is A (
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
+from schemas.many_polls import NO_REJECTS, RejectedPolls, Rejects, read_polls
 from schemas.state import Int64s
 from schemas.values import (
     LATEST_INSTANT_US,
     MINUTE_US,
+    MOST_STORE_ID_BYTES,
     HoursRow,
     Rejected,
     RejectReason,
@@ -34,6 +34,7 @@ from schemas.values import (
     code_of,
     format_day_time,
     parse_hours_row,
+    parse_known_store_id,
     parse_store_id,
     parse_timestamp,
     parse_zone,
@@ -43,12 +44,14 @@ from schemas.values import (
 MOST_AHEAD_US: Final = 5 * MINUTE_US
 """A poll further ahead of its record's own timestamp is refused (SPEC 3)."""
 
+_NOT_SAID: Final = msgspec.Raw(b"null")
+
 
 class _PollMessage(msgspec.Struct):
     store_id: str
     status: str | None = None
     timestamp_utc: str | None = None
-    timestamps_us: list[Any] | None = None
+    timestamps_us: msgspec.Raw = _NOT_SAID
     statuses: str = ""
 
 
@@ -77,11 +80,12 @@ class Polls:
 
     store_id: StoreId
     codes: Int64s | list[int] | None
-    rejects: Sequence[Rejected] = ()
+    rejects: Rejects
 
 
-_MOST_INDEXES: Final = 1000
-"""Bad polls of one record that its dead letter names."""
+_MOST_KNOWN: Final = 65_536
+_known: Final[dict[tuple[bytes | None, str], StoreId]] = {}
+"""Stores by key and name of a record. Long texts are left out, so that it is bounded in bytes too."""
 
 _ACTIVE: Final = {status.value: code_of(0, status) for status in Status}
 
@@ -97,27 +101,28 @@ def decode_polls(key: bytes | None, value: bytes | None, recorded_ms: int) -> Po
     Raises Rejected. Without a timestamp no poll can be judged as it was the first time, so none is taken.
     """
     if value is None:
-        return Polls(_store_of(key, None), None)
+        return Polls(_forgotten_store(key), None, NO_REJECTS)
     if recorded_ms < 0:
         raise Rejected(RejectReason.NO_TIMESTAMP, str(recorded_ms))
     message = _decode(_decode_poll, value)
-    store_id = _store_of(key, message.store_id)
+    store_id = _known.get((key, message.store_id)) or _store_of(key, message.store_id)
     latest_us = min(recorded_ms * 1000 + MOST_AHEAD_US, LATEST_INSTANT_US - 1)
-    if message.timestamps_us is not None:
-        return _many_polls(store_id, message.timestamps_us, message.statuses, latest_us)
+    many = message.timestamps_us
+    if many is not _NOT_SAID and many != _NOT_SAID:
+        return _many_polls(store_id, bytes(many), message.statuses, latest_us)
     active = _ACTIVE.get(message.status or "")
     if active is None:
         raise Rejected(RejectReason.UNKNOWN_STATUS, message.status or "")
     at_us = parse_timestamp(message.timestamp_utc or "")
     if at_us > latest_us:
         raise Rejected(RejectReason.TOO_FAR_AHEAD, message.timestamp_utc or "")
-    return Polls(store_id, [at_us * 2 + active])
+    return Polls(store_id, [at_us * 2 + active], NO_REJECTS)
 
 
 def decode_hours(key: bytes | None, value: bytes | None) -> tuple[StoreId, Week | None]:
     """The week in one record, None to forget it. One bad row rejects the record. Raises Rejected."""
     if value is None:
-        return _store_of(key, None), None
+        return _forgotten_store(key), None
     message = _decode(_decode_hours, value)
     store_id = _store_of(key, message.store_id)
     return store_id, week_of(
@@ -128,7 +133,7 @@ def decode_hours(key: bytes | None, value: bytes | None) -> tuple[StoreId, Week 
 def decode_zone(key: bytes | None, value: bytes | None) -> tuple[StoreId, str | None]:
     """The zone in one record, None to forget it. Raises Rejected."""
     if value is None:
-        return _store_of(key, None), None
+        return _forgotten_store(key), None
     message = _decode(_decode_zone, value)
     return _store_of(key, message.store_id), parse_zone(message.timezone_str)
 
@@ -161,7 +166,7 @@ def dead_letter_headers(  # noqa: PLR0917  # where it stood: topic, partition, o
     topic: str,
     partition: int,
     offset: int,
-    indexes: Sequence[int] = (),
+    polls: RejectedPolls | None = None,
     right_partition: int | None = None,
 ) -> list[tuple[str, bytes]]:
     """Headers that say where a dead letter came from and why.
@@ -176,9 +181,10 @@ def dead_letter_headers(  # noqa: PLR0917  # where it stood: topic, partition, o
     ]
     if right_partition is not None:
         headers.append(("dlq.right_partition", str(right_partition).encode()))
-    if indexes:
-        more = f" and {len(indexes) - _MOST_INDEXES} more" if len(indexes) > _MOST_INDEXES else ""
-        headers.append(("dlq.index", (",".join(map(str, indexes[:_MOST_INDEXES])) + more).encode()))
+    if polls is not None:
+        unnamed = polls.count - len(polls.indexes)
+        more = f" and {unnamed} more" if unnamed else ""
+        headers.append(("dlq.index", (",".join(map(str, polls.indexes)) + more).encode()))
     return headers
 
 
@@ -197,60 +203,36 @@ def cut_to_size(
     return key, value, [("dlq.truncated", b"key %d, value %d bytes" % sizes)]
 
 
-def _many_polls(store_id: StoreId, timestamps_us: list[int], statuses: str, latest_us: int) -> Polls:
-    try:
-        at_us = np.fromiter(timestamps_us, np.int64, len(timestamps_us))
-        sound = set(map(type, timestamps_us)) <= {int}
-    except (OverflowError, TypeError, ValueError):
-        sound = False
-    if not sound:
-        return _odd_polls(store_id, timestamps_us, statuses, latest_us)
-    letters = np.frombuffer(statuses.encode("ascii", "replace").ljust(len(at_us)), np.uint8)[: len(at_us)]
-    active = letters == ord("A")
-    good = (active | (letters == ord("I"))) & (at_us >= 0) & (at_us <= latest_us)
-    codes = at_us * 2 + active
-    if good.all():
-        return Polls(store_id, codes)
-    rejects = [
-        _reject_of(index, timestamps_us[index], statuses[index : index + 1], latest_us)
-        for index in np.flatnonzero(~good).tolist()
-    ]
-    return Polls(store_id, codes[good], rejects)
+def _many_polls(store_id: StoreId, timestamps_us: bytes, statuses: str, latest_us: int) -> Polls:
+    if timestamps_us[:1] != b"[":
+        raise Rejected(RejectReason.NOT_JSON, "timestamps_us is no array")
+    return Polls(store_id, *read_polls(timestamps_us, statuses, latest_us))
 
 
-def _odd_polls(store_id: StoreId, timestamps_us: list[Any], statuses: str, latest_us: int) -> Polls:
-    """The good polls where some element is no instant at all."""
-    good, letters, rejects = [], [], []
-    for index, at_us in enumerate(timestamps_us):
-        if type(at_us) is int and abs(at_us) < LATEST_INSTANT_US:
-            good.append((index, at_us))
-            letters.append(statuses[index : index + 1] or "?")
-        else:
-            rejects.append(Rejected(RejectReason.BAD_TIME, str(at_us)[:100], index))
-    polls = _many_polls(store_id, [at_us for _, at_us in good], "".join(letters), latest_us)
-    rejects += [Rejected(each.reason, each.text, good[each.index or 0][0]) for each in polls.rejects]
-    return Polls(store_id, polls.codes, rejects)
+def _forgotten_store(key: bytes | None) -> StoreId:
+    """The store that a record without a value is about."""
+    return parse_known_store_id(_text_of(key))
 
 
-def _reject_of(index: int, at_us: int, letter: str, latest_us: int) -> Rejected:
-    if at_us < 0:
-        return Rejected(RejectReason.BEFORE_1970, str(at_us), index)
-    if at_us > latest_us:
-        return Rejected(RejectReason.TOO_FAR_AHEAD, str(at_us), index)
-    return Rejected(RejectReason.UNKNOWN_STATUS, letter, index)
-
-
-@lru_cache(maxsize=65_536)
-def _store_of(key: bytes | None, named: str | None) -> StoreId:
+def _store_of(key: bytes | None, named: str) -> StoreId:
     """The store that key and value agree on; a record without a key takes it from the value."""
-    try:
-        keyed = None if key is None else key.decode()
-    except UnicodeDecodeError:
-        raise Rejected(RejectReason.KEY_MISMATCH, repr(key)) from None
-    store_id = parse_store_id(keyed if named is None else named)
-    if keyed is not None and parse_store_id(keyed) != store_id:
+    store_id, keyed = parse_store_id(named), _text_of(key)
+    if keyed is not None and parse_known_store_id(keyed) != store_id:
         raise Rejected(RejectReason.KEY_MISMATCH, keyed)
+    if len(key or b"") + len(named) <= 2 * MOST_STORE_ID_BYTES:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key, named] = store_id
     return store_id
+
+
+def _text_of(key: bytes | None) -> str | None:
+    if key is None:
+        return None
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise Rejected(RejectReason.KEY_MISMATCH, repr(key[:100])) from None
 
 
 def _decode(decode: Any, value: bytes) -> Any:

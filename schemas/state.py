@@ -264,9 +264,17 @@ def decode_extent(value: bytes | None) -> Extent:
     return Extent(*map(int, value.split())) if value else Extent()
 
 
-@lru_cache(maxsize=65_536)
+_MOST_REMEMBERED_ROWS: Final = 50
+"""Of a week that a cache may keep: bounded in count, the caches are bounded in bytes too."""
+
+
 def encode_schedule(zone: str | None, week: Week | None) -> bytes:
     """A zone and a week, packed: u8 has_week, u16 zone_length, zone, rows."""
+    is_usual = week is None or len(week) <= _MOST_REMEMBERED_ROWS
+    return (_remembered_encoding if is_usual else _encode_schedule)(zone, week)
+
+
+def _encode_schedule(zone: str | None, week: Week | None) -> bytes:
     name = (zone or "").encode()
     rows = [
         (row.day * DAY_US + row.start_us).to_bytes(5, "little") + row.end_us.to_bytes(5, "little")
@@ -275,9 +283,13 @@ def encode_schedule(zone: str | None, week: Week | None) -> bytes:
     return b"".join((_SCHEDULE.pack(week is not None, len(name)), name, *rows))
 
 
-@lru_cache(maxsize=65_536)
 def decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
     """The zone and week in a packed schedule; None where nothing was said."""
+    is_usual = len(packed) <= _ROW_BYTES * _MOST_REMEMBERED_ROWS
+    return (_remembered_decoding if is_usual else _decode_schedule)(packed)
+
+
+def _decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
     has_week, zone_length = _SCHEDULE.unpack_from(packed)
     rows_at = _SCHEDULE.size + zone_length
     zone = packed[_SCHEDULE.size : rows_at].decode() or None
@@ -288,6 +300,10 @@ def decode_schedule(packed: bytes) -> tuple[str | None, Week | None]:
         day, start_us = divmod(int.from_bytes(packed[at : at + 5], "little"), DAY_US)
         week.append(HoursRow(day, start_us, int.from_bytes(packed[at + 5 : at + 10], "little")))
     return zone, tuple(week)
+
+
+_remembered_encoding = lru_cache(maxsize=65_536)(_encode_schedule)
+_remembered_decoding = lru_cache(maxsize=65_536)(_decode_schedule)
 
 
 def encode_pages(days: Int64s, counts: Int64s, codes: Int64s) -> list[bytes]:

@@ -25,8 +25,18 @@ HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 
 DEFAULT_ZONE: Final = "America/Chicago"
+MOST_STORE_ID_BYTES: Final = 256
+"""Of UTF-8 (SPEC 1)."""
 LATEST_INSTANT_US: Final = 253_402_300_800 * SECOND_US
 """The first instant of the year 10000: no text that we read or print reaches it."""
+
+_MOST_QUOTED: Final = 200
+_MOST_REMEMBERED: Final = 64
+"""Characters of a text that a cache may keep: caches are bounded by count, and so by bytes too."""
+_MOST_KNOWN_ID_BYTES: Final = 8 << 20
+"""The keys of a store's rows must fit a record."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Unicode's category Cc."""
 
 
 class Status(Enum):
@@ -42,6 +52,7 @@ class RejectReason(Enum):
     BROKEN_LINE = "broken line"
     NOT_JSON = "not the JSON this topic takes"
     NO_STORE_ID = "no store id"
+    BAD_STORE_ID = "store id over 256 bytes of UTF-8, or with control characters"
     UNKNOWN_STATUS = "unknown status"
     BAD_TIME = "unparseable time"
     BEFORE_1970 = "instant before 1970"
@@ -59,14 +70,13 @@ class RejectReason(Enum):
 class Rejected(ValueError):
     """An input that contributes nothing (SPEC 3, "Bad input").
 
-    Carries the reason, the text that was refused, and for a many-polls message the index of the bad poll.
+    Carries the reason and the text that was refused; the message has the first 200 characters of it.
     """
 
-    def __init__(self, reason: RejectReason, text: str, index: int | None = None) -> None:
-        super().__init__(f"{reason.value}: {text!r}")
+    def __init__(self, reason: RejectReason, text: str) -> None:
+        super().__init__(f"{reason.value}: {text[:_MOST_QUOTED]!r}")
         self.reason = reason
         self.text = text
-        self.index = index
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +120,35 @@ def status_of(code: int) -> Status:
 
 
 def parse_store_id(text: str | None) -> StoreId:
-    """A store id as it stands: any non-empty text without NUL; white space around it is dropped.
+    """A store id as it stands (SPEC 1); white space around it is dropped.
 
-    Raises Rejected(NO_STORE_ID).
+    Raises Rejected(NO_STORE_ID or BAD_STORE_ID).
+    """
+    store_id = parse_known_store_id(text)
+    if _utf8_bytes(store_id) > MOST_STORE_ID_BYTES or _CONTROL.search(store_id):
+        raise Rejected(RejectReason.BAD_STORE_ID, store_id)
+    return store_id
+
+
+def parse_known_store_id(text: str | None) -> StoreId:
+    """The id of a store that may be known from older versions, which took any text without NUL.
+
+    It names a store to be read or forgotten, never a new one. Raises Rejected(NO_STORE_ID or BAD_STORE_ID).
     """
     stripped = (text or "").strip()
     if not stripped or "\0" in stripped:
         raise Rejected(RejectReason.NO_STORE_ID, text or "")
+    if _utf8_bytes(stripped) > _MOST_KNOWN_ID_BYTES:
+        raise Rejected(RejectReason.BAD_STORE_ID, stripped)
     return StoreId(stripped)
+
+
+def _utf8_bytes(text: str) -> int:
+    """Bytes of a text in UTF-8. Raises Rejected(BAD_STORE_ID) where it has none, for half a surrogate pair."""
+    try:
+        return len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise Rejected(RejectReason.BAD_STORE_ID, text) from None
 
 
 def parse_status(text: str) -> Status:
@@ -200,12 +231,15 @@ def format_timestamp(at_us: int) -> str:
 _DAY_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?", re.ASCII)
 
 
-@lru_cache(maxsize=4096)
 def parse_day_time(text: str) -> int:
     """Wall time since local midnight (us) of `HH:MM`, `HH:MM:SS` or with a fraction; up to `24:00:00`.
 
     Raises Rejected(BAD_HOURS).
     """
+    return _remembered_day_time(text) if len(text) <= _MOST_REMEMBERED else _day_time(text)
+
+
+def _day_time(text: str) -> int:
     match = _DAY_TIME.fullmatch(text.strip())
     if match is None:
         raise Rejected(RejectReason.BAD_HOURS, text)
@@ -214,6 +248,9 @@ def parse_day_time(text: str) -> int:
     if minute > 59 or second > 59 or at_us > DAY_US:
         raise Rejected(RejectReason.BAD_HOURS, text)
     return at_us
+
+
+_remembered_day_time = lru_cache(maxsize=4096)(_day_time)
 
 
 def format_day_time(at_us: int) -> str:

@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,7 @@ from query_api.report_files import ReportFiles, ReportStatus
 from query_api.scans import value_of
 from query_api.whole_file import PART
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE, NewerState, applied_key
+from schemas.state import META_ZONE_DATABASE, NewerState, decode_positions
 from schemas.topics import CHANGELOG, SOURCES
 from schemas.values import format_timestamp
 from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
@@ -156,7 +157,8 @@ def _copy_tables(settings: Settings, copy: Settings) -> Positions:
     for partition in partitions_in(settings):
         with still_table(settings.table_path(partition)) as table:
             _check_whole(table, partition)
-            applied = {source.name: _number(table, applied_key(source.name)) or 0 for source in SOURCES}
+            known = decode_positions(partial(value_of, table))
+            applied = {source.name: known.get(source.name, 0) for source in SOURCES}
             last = _number(table, OFFSET_KEY)
             applied[CHANGELOG] = 0 if last is None else last + 1
             positions |= {(topic, partition): offset for topic, offset in applied.items()}

@@ -15,13 +15,14 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
+from schemas.topics import MOST_RECORD_BYTES
 from schemas.values import StoreId
 from stream.connection import client_options
 from stream.embedded.log import EmbeddedLog, Headers, NewRecord
 from stream.errors import BrokerLost
 from stream.partitions import partition_of
 from stream.record_batches import append_many
-from stream.topics import MOST_RECORD_BYTES, declare_topics
+from stream.topics import declare_topics
 
 T = TypeVar("T")
 

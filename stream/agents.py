@@ -20,18 +20,18 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 
 from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.many_polls import NO_REJECTS, RejectedPolls, Rejects
 from schemas.stamps import LastSaid, Stamp, stamp_header, stamp_in
 from schemas.state import Int64s
-from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
-from schemas.values import Rejected, RejectReason, StoreId, Week
+from schemas.topics import DEAD_LETTERS, HOURS, MOST_RECORD_BYTES, POLLS, ZONES
+from schemas.values import MOST_STORE_ID_BYTES, Rejected, RejectReason, StoreId, Week
 from schemas.whole import ACCEPT_LOSS_HEADER
 from stream.broker import Broker, Outgoing
 from stream.drain import RawSchema, records_of
-from stream.embedded.log import Record
+from stream.embedded.log import CUT_HEADER, Record
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan, resumption
 from stream.partitions import partition_of
-from stream.topics import MOST_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -61,11 +61,11 @@ class Intake(Generic[T]):
     """How one source topic is taken in: reading a record (or raising Rejected), and adding what it says."""
 
     topic: str
-    read: Callable[[Record, Origin], tuple[StoreId, T, Sequence[Rejected]]]
+    read: Callable[[Record, Origin], tuple[StoreId, T, Rejects]]
     add: Callable[[Ledgers, int, StoreId, T, Origin], None]
 
 
-def _read_polls(record: Record, origin: Origin) -> tuple[StoreId, Codes | None, Sequence[Rejected]]:
+def _read_polls(record: Record, origin: Origin) -> tuple[StoreId, Codes | None, Rejects]:
     polls = decode_polls(record.key, record.value, origin.stamp.timestamp_ms)
     return polls.store_id, polls.codes, polls.rejects
 
@@ -79,8 +79,8 @@ def _add_polls(
         ledgers.add_polls(partition, store_id, codes)
 
 
-def _read_week(record: Record, _: Origin) -> tuple[StoreId, Week | None, Sequence[Rejected]]:
-    return *decode_hours(record.key, record.value), ()
+def _read_week(record: Record, _: Origin) -> tuple[StoreId, Week | None, Rejects]:
+    return *decode_hours(record.key, record.value), NO_REJECTS
 
 
 def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None, origin: Origin) -> None:
@@ -89,8 +89,8 @@ def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | 
     (news.week.say_stray if origin.is_copy else news.week.say_direct)(origin.stamp, week)
 
 
-def _read_zone(record: Record, _: Origin) -> tuple[StoreId, str | None, Sequence[Rejected]]:
-    return *decode_zone(record.key, record.value), ()
+def _read_zone(record: Record, _: Origin) -> tuple[StoreId, str | None, Rejects]:
+    return *decode_zone(record.key, record.value), NO_REJECTS
 
 
 def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None, origin: Origin) -> None:
@@ -183,6 +183,9 @@ class _TopicReader(Generic[T]):
         if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
             self._ledgers.accept_losses(partition)
             return
+        if record.headers and record.headers[0][0] == CUT_HEADER:
+            self._reject(partition, record, RejectReason.TOO_LARGE)
+            return
         try:
             store_id, said, rejects = self._read(record, origin)
         except Rejected as reject:
@@ -199,10 +202,15 @@ class _TopicReader(Generic[T]):
         if right != partition:
             self._forward(partition, right, replace(record, key=store_id.encode()), origin)
             return
+        if (
+            said is None
+            and len(store_id) > MOST_STORE_ID_BYTES
+            and not self._ledgers.knows(partition, store_id)
+        ):
+            return  # only what older versions took can be forgotten; no stamp of any other is worth a row
         self._add(self._ledgers, partition, store_id, said, origin)
-        for reason in dict.fromkeys(reject.reason for reject in rejects):
-            indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
-            self._reject(partition, record, reason, indexes)
+        for reason, polls in rejects.items():
+            self._reject(partition, record, reason, polls)
 
     def _forward(self, partition: int, right: int, record: Record, origin: Origin) -> None:
         """Send a stray to its store's partition, with the stamp of its original."""
@@ -223,17 +231,18 @@ class _TopicReader(Generic[T]):
         partition: int,
         record: Record,
         reason: RejectReason,
-        indexes: Sequence[int] = (),
+        polls: RejectedPolls | None = None,
         right: int | None = None,
     ) -> None:
         """Send a bad record to the dead letters, as it came."""
         RECORDS_REJECTED.labels(self._topic, reason.value).inc()
-        headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes, right)
+        headers = dead_letter_headers(reason, self._topic, partition, record.offset, polls, right)
         value = (
             b"" if record.key is None and record.value is None else record.value
         )  # Kafka wants one of them
         room = _MOST_PAYLOAD_BYTES - _size_of(None, None, headers)
         key, value, truncated = cut_to_size(record.key, value, room)
+        truncated += [("dlq.truncated", sizes) for name, sizes in record.headers if name == CUT_HEADER]
         self._ledgers.send(partition, Outgoing(DEAD_LETTERS, None, key, value, (*headers, *truncated)))
 
 

@@ -22,7 +22,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 
 from schemas.settings import Settings
-from schemas.topics import APP_ID, CHANGELOG
+from schemas.topics import APP_ID, CHANGELOG, MOST_ROW_BYTES
 from stream.broker import Outgoing, PartitionWriter, Rows, WriterLost
 from stream.broker import TopicPartition as At
 from stream.changelog import Stretch
@@ -31,7 +31,6 @@ from stream.embedded.log import Record
 from stream.errors import TopicsUnusable
 from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
-from stream.topics import MOST_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ class KafkaBroker:
                 **self._options,
                 transactional_id=transactional_id,
                 max_batch_size=_BATCH_BYTES,
-                max_request_size=MOST_RECORD_BYTES,
+                max_request_size=MOST_ROW_BYTES,
             )
             try:
                 async with asyncio.timeout(_OWN_SECONDS):

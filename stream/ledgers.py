@@ -43,6 +43,7 @@ from schemas.state import (
     encode_positions,
     encode_topics,
     format_of,
+    head_key,
     stamps_key,
 )
 from schemas.topics import SOURCES
@@ -253,6 +254,10 @@ class Ledgers:
         stamps = decode_stamps(self._table.get(partition, stamps_key(store_id)))
         news = self._of(partition).news.get(store_id) or News()
         return stamp < news.forgotten_after(stamps)
+
+    def knows(self, partition: int, store_id: StoreId) -> bool:
+        """Whether the table has anything of a store."""
+        return self._table.get(partition, head_key(store_id)) is not None
 
     def accept_losses(self, partition: int) -> None:
         """An operator knows of all losses so far."""

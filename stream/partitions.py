@@ -11,13 +11,21 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # it h
 
 from schemas.values import StoreId
 
-_MOST_STORES_KNOWN: Final = 1_000_000
+_MOST_REMEMBERED: Final = 1_000_000
+_LONGEST_REMEMBERED: Final = 64
+"""Characters of a remembered id: real ids fit, and all of them together are bounded in bytes too."""
 
 
-@lru_cache(maxsize=_MOST_STORES_KNOWN)
 def partition_of(store_id: StoreId, partitions: int) -> int:
     """The partition of a store among `partitions`."""
+    return (_remembered if len(store_id) <= _LONGEST_REMEMBERED else _hashed)(store_id, partitions)
+
+
+def _hashed(store_id: StoreId, partitions: int) -> int:
     return int((murmur2(store_id.encode()) & 0x7FFFFFFF) % partitions) if partitions > 1 else 0
+
+
+_remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_hashed)
 
 
 def partition_of_key(key: bytes | None, partitions: int) -> int:

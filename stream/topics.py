@@ -30,9 +30,6 @@ from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-MOST_RECORD_BYTES: Final = 16 << 20
-"""A record of the topics may be this large: a page of a million polls, or a dead letter with its headers."""
-
 _CO_PARTITIONED: Final = frozenset(spec.name for spec in (*SOURCES, CHANGELOG_TOPIC))
 _EMBEDDED_PARTITIONS: Final = 1
 _KAFKA_PARTITIONS: Final = 12
@@ -77,7 +74,7 @@ async def _declare_on_kafka(settings: Settings) -> int:
                 spec.name,
                 partitions,
                 settings.replication,
-                topic_configs={"cleanup.policy": spec.cleanup, "max.message.bytes": str(MOST_RECORD_BYTES)},
+                topic_configs={"cleanup.policy": spec.cleanup, "max.message.bytes": str(spec.most_bytes)},
             )
             for spec in ALL_TOPICS
             if spec.name not in found

@@ -14,23 +14,23 @@ from query_api.problems import documented
 from query_api.reader import Reader
 from query_api.report import check_as_of
 from query_api.routes import answers
-from query_api.routes.parameters import AsOf, instant
+from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
 from schemas.api import MaxTimestamp, StatusCounts, StoreDetail, StoresWithDowntime
-from schemas.values import Rejected, format_timestamp, parse_store_id
+from schemas.values import Rejected, format_timestamp, parse_known_store_id
 
 
 def debug_routes(reader: Reader, retention_days: int, now_us: Callable[[], int]) -> APIRouter:
     """The debug calls; `now_us` is the wall clock."""
-    router = APIRouter(prefix="/api/v1/debug", tags=["debug"])
+    router = APIRouter(prefix="/api/v1/debug", tags=["debug"], dependencies=AS_OF_SPELT)
 
-    @router.get("/max_timestamp", responses=documented(503))
+    @router.get("/max_timestamp", responses=documented(422, 503))
     def max_timestamp() -> MaxTimestamp:
         """The latest poll over all stores: where reports look back from."""
         with reader.snapshot() as snapshot:
             latest_us = snapshot.latest_us()
         return MaxTimestamp(max_timestamp=None if latest_us is None else format_timestamp(latest_us))
 
-    @router.get("/status_counts", responses=documented(503))
+    @router.get("/status_counts", responses=documented(422, 503))
     def status_counts() -> StatusCounts:
         """How many active and inactive polls are retained."""
         with reader.snapshot() as snapshot:
@@ -52,7 +52,7 @@ def debug_routes(reader: Reader, retention_days: int, now_us: Callable[[], int])
         """Zone, week, polls, and the intervals that add up to each number of the store's row."""
         as_of_us = instant(as_of)
         try:
-            known_as = parse_store_id(store_id)
+            known_as = parse_known_store_id(store_id)
         except Rejected:
             raise UnknownStore(store_id) from None
         with reader.snapshot() as snapshot:

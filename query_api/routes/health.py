@@ -10,7 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from query_api.health import HealthWatch
 from query_api.metrics import Metrics
+from query_api.problems import documented
 from query_api.routes.answers import health_report
+from query_api.routes.parameters import AS_OF_SPELT
 from schemas.api import Alive, HealthReport
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
@@ -23,7 +25,7 @@ _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
 
 def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
     """The calls on health and metrics."""
-    router = APIRouter()
+    router = APIRouter(dependencies=AS_OF_SPELT, responses=documented(422))
 
     async def health(response: Response) -> HealthReport:
         """Ready or not, part by part, and how far the readable state trails the log."""

@@ -15,7 +15,7 @@ from query_api.errors import UnknownReport
 from query_api.problems import documented
 from query_api.report_files import ReportState, ReportStatus
 from query_api.reports import Reports
-from query_api.routes.parameters import AsOf, instant
+from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
 from schemas.api import ReportFailed, ReportRunning, ReportStarted
 from schemas.values import format_timestamp
 from stream.core.report_row import COLUMNS
@@ -54,7 +54,7 @@ _CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
 
 def report_routes(reports: Reports) -> APIRouter:
     """The calls on reports."""
-    router = APIRouter()
+    router = APIRouter(dependencies=AS_OF_SPELT)
 
     def trigger_report(as_of: AsOf = None) -> ReportStarted:
         """Have a report made of all stores. Answers at once; fetch the report by its id."""

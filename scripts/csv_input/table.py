@@ -24,8 +24,8 @@ from scripts.csv_input.errors import BadHeader, EmptyFile
 from scripts.csv_input.lines import Block, split
 from scripts.csv_input.rejects import LONGEST_TEXT, Reject, RejectSink
 
-USUAL_STORE_ID: Final = r"^[!#-+\--~]+$"
-"""A store id that stands as it is: printable ASCII without space, quote or comma."""
+USUAL_STORE_ID: Final = r"^[!#-+\--~]{1,256}$"
+"""A store id that stands as it is: up to 256 of printable ASCII, no space, quote or comma."""
 
 _CAREFUL_LINES: Final = 1 << 16  # held as Python objects at a time
 

@@ -4,7 +4,6 @@ Owns: which records may go, and the short steps in which they do, so that other 
 waiting for long. Must not know: topics by name, clocks.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
@@ -86,7 +85,7 @@ def _last_offsets(
     """Last offset of each key above `clean_end`, and the offset up to which it was looked."""
     last_offsets: dict[bytes, int] = {}
     for next_offset, step in _steps(database, partition_id, state.clean_end, state.end_offset):
-        last_offsets.update((_digest(row.key), row.offset) for row in step if row.key is not None)
+        last_offsets.update((row.key_digest, row.offset) for row in step if row.key_digest is not None)
         if len(last_offsets) >= max_keys:
             return last_offsets, next_offset
     return last_offsets, state.end_offset
@@ -104,9 +103,9 @@ def _sweep(
     for _, step in _steps(database, partition_id, 0, swept_to):
         doomed = []
         for row in step:
-            if row.key is None:
+            if row.key_digest is None:
                 continue
-            is_replaced = last_offsets.get(_digest(row.key), -1) > row.offset
+            is_replaced = last_offsets.get(row.key_digest, -1) > row.offset
             is_spent = row.is_tombstone and row.timestamp_ms < tombstones_before_ms
             if is_replaced or is_spent:
                 doomed.append(row.offset)
@@ -136,8 +135,3 @@ def _delete(database: Database, partition_id: int, offsets: list[int]) -> None:
     with database.transaction() as db:
         last = state_of(db, partition_id).end_offset - 1
         rows.delete(db, records_table(partition_id), [offset for offset in offsets if offset != last])
-
-
-def _digest(key: bytes) -> bytes:
-    """16 bytes that stand for a key of any length."""
-    return hashlib.blake2b(key, digest_size=16).digest()

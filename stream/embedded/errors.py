@@ -9,6 +9,7 @@
     │   ├── LogFull              no room left on the disk
     │   ├── LogBusy              another process kept the log locked
     │   └── LogDamaged           the operating system or SQLite reports an I/O error or broken pages
+    ├── RecordTooLarge           a record is more than Kafka would take
     ├── UnknownPartition         nobody declared that topic, or it has fewer partitions
     └── PartitionCountChanged    a topic was declared with another number of partitions
 
@@ -105,6 +106,19 @@ class LogDamaged(LogFailed):
             "if the file is broken, move it away and replay the source data into a new log.",
         )
         self.cause = cause
+
+
+class RecordTooLarge(LogError):
+    """A record for `topic` has `size` bytes, its headers among them, and may have `most`."""
+
+    def __init__(self, topic: str, size: int, most: int) -> None:
+        super().__init__(
+            f"A record for topic {topic!r} has {size:,} bytes; {most:,} is the most that one may have. "
+            "Nothing was written. Split it into several records, or leave it out."
+        )
+        self.topic = topic
+        self.size = size
+        self.most = most
 
 
 class UnknownPartition(LogError):

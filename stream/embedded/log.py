@@ -8,6 +8,7 @@ Failures are the errors of `stream.embedded.errors`; whatever raised one left th
 """
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +17,22 @@ from typing import Final, Literal, Self
 
 import msgspec
 
+from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
 from stream.embedded import cleaning, rows
 from stream.embedded.database import Database, create_records_table, records_table
-from stream.embedded.errors import PartitionCountChanged, UnknownPartition
+from stream.embedded.errors import PartitionCountChanged, RecordTooLarge, UnknownPartition
 
 Cleanup = Literal["delete", "compact"]
 Headers = tuple[tuple[str, bytes], ...]
 TopicPartition = tuple[str, int]
 
 BUSY_TIMEOUT_S: Final = 30.0
+
+_HEADER_BYTES: Final = 10
+"""What Kafka puts around a header, at most."""
+
+CUT_HEADER: Final = "storepulse.cut"
+"""The one header of a record that an older version took and that is too large to be read: how large it was."""
 
 
 class NewRecord(msgspec.Struct, frozen=True, gc=False):
@@ -127,7 +135,8 @@ class EmbeddedLog:
         """Append all `records` in one transaction, or none; their offsets, in the order given.
 
         The next offsets to read of `commits` are noted for `group` in the same transaction. Other writers wait
-        meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`.
+        meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`, and `RecordTooLarge` for what
+        Kafka would not take either.
         """
         rows = [(group, self._id(*partition), offset) for partition, offset in (commits or {}).items()]
         tails: dict[TopicPartition, _Tail] = {}
@@ -150,19 +159,15 @@ class EmbeddedLog:
     ) -> list[Record]:
         """Records from `from_offset` on, in order: at most `max_records`, cut after `max_bytes`.
 
-        Bytes are those of keys and values. At least one record is read if there is any, whatever its size.
+        Bytes are those of keys, values and headers. At least one record is read if there is any, whatever its
+        size; one that would be refused today has an empty value and CUT_HEADER, and no key where that is long.
         Offsets may be missing where records were compacted or trimmed away. Empty at the end of the
         partition. Raises `UnknownPartition`.
         """
         table = self._table(topic, partition)
         with self._database.reading() as db:
-            found = rows.select(db, table, from_offset, max_records, max_bytes)
-        return [
-            Record(
-                topic, partition, offset, timestamp_ms, key, value, _unpack_headers(packed) if packed else ()
-            )
-            for offset, timestamp_ms, key, value, packed in found
-        ]
+            found = rows.select(db, table, from_offset, max_records, max_bytes, _most_bytes(topic))
+        return [_record(topic, partition, row) for row in found]
 
     def begin_offset(self, topic: str, partition: int) -> int:
         """Offset of the oldest record that is left; the end offset if none is. Raises `UnknownPartition`."""
@@ -280,6 +285,9 @@ class _Tail:
         self.end_offset = end_offset
 
     def take(self, record: NewRecord) -> None:
+        size, most = _size_of(record), _most_bytes(record.topic)
+        if size > most:
+            raise RecordTooLarge(record.topic, size, most)
         headers = _pack_headers(record.headers) if record.headers else None
         self._rows.append((self.end_offset, record.timestamp_ms, record.key, record.value, headers))
         self.end_offset += 1
@@ -287,6 +295,29 @@ class _Tail:
     def write(self, db: sqlite3.Connection) -> None:
         rows.insert(db, records_table(self._partition_id), self._rows)
         db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (self.end_offset, self._partition_id))
+
+
+def _most_bytes(topic: str) -> int:
+    """Bytes that a record may have. The table's own rows are what good records add up to: they must go in."""
+    return sys.maxsize if topic == CHANGELOG else MOST_RECORD_BYTES
+
+
+def _size_of(record: NewRecord) -> int:
+    """Bytes of a record, as Kafka would count them."""
+    size = len(record.key or b"") + len(record.value or b"")
+    if record.headers:
+        size += sum(len(name.encode()) + len(content) + _HEADER_BYTES for name, content in record.headers)
+    return size
+
+
+def _record(topic: str, partition: int, row: rows.Row | rows.Oversized) -> Record:
+    if isinstance(row, rows.Oversized):
+        sizes = b"key %d, value %d bytes" % (row.key_bytes, row.value_bytes)
+        return Record(topic, partition, row.offset, row.timestamp_ms, row.key, b"", ((CUT_HEADER, sizes),))
+    offset, timestamp_ms, key, value, packed = row
+    return Record(
+        topic, partition, offset, timestamp_ms, key, value, _unpack_headers(packed) if packed else ()
+    )
 
 
 def _create_partitions(db: sqlite3.Connection, topic: str, partitions: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
 from stream.embedded import cleaning
 from stream.embedded.errors import (
     LogBusy,
@@ -22,9 +23,10 @@ from stream.embedded.errors import (
     LogTooNew,
     NotALog,
     PartitionCountChanged,
+    RecordTooLarge,
     UnknownPartition,
 )
-from stream.embedded.log import EmbeddedLog, NewRecord, Record, TopicInfo
+from stream.embedded.log import CUT_HEADER, EmbeddedLog, NewRecord, Record, TopicInfo
 
 EVERYTHING = 1_000_000
 
@@ -503,3 +505,105 @@ def test_a_log_of_version_1_is_read(path: Path) -> None:
         assert read_all(log, "polls") == [Record("polls", 0, 7, 1_000, b"k", None, (("why", b"old"),))]
         assert (log.begin_offset("polls", 0), log.end_offset("polls", 0)) == (7, 8)
         assert log.committed("worker") == {("polls", 0): 8}
+
+
+# Large records
+
+
+def append_as_before(log: EmbeddedLog, key: str, value: str, headers: str = "NULL") -> None:
+    """Append to polls 0 as older versions did, which took a record of any size; the fields in SQL."""
+    with log._database.transaction() as db:
+        table = f"records_{log._id('polls', 0)}"
+        (end,) = db.execute(
+            "SELECT end_offset FROM partitions WHERE id = ?", (log._id("polls", 0),)
+        ).fetchone()
+        db.execute(f"INSERT INTO {table} VALUES (?, 1000, {key}, {value}, {headers})", (end,))
+        db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (end + 1, log._id("polls", 0)))
+
+
+def more_memory_kb(path: Path, work: str) -> int:
+    """How much more memory some work on an open log takes, in a process of its own."""
+    script = f"""
+        import resource, sys
+        from pathlib import Path
+        from stream.embedded.log import EmbeddedLog
+        with EmbeddedLog(Path(sys.argv[1])) as log:
+            log.read("polls", 1, 0, 100, 1 << 20)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            {work}
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    child = start(script, path)
+    out, problem = child.communicate(timeout=60)
+    assert child.returncode == 0, problem
+    return int(out)
+
+
+def test_a_record_that_kafka_would_not_take_is_refused_in_words(log: EmbeddedLog) -> None:
+    most = MOST_RECORD_BYTES
+    with pytest.raises(RecordTooLarge, match=r"topic 'polls' has 16,777,217 bytes; 16,777,216 is the most"):
+        log.append([record("polls"), record("polls", value=bytes(most))])
+    with pytest.raises(RecordTooLarge):
+        log.append([record("polls", key=bytes(most + 1), value=None)])
+    with pytest.raises(RecordTooLarge):
+        log.append([NewRecord("polls", 0, b"", b"", 1, (("", b""),) * (most // 10 + 1))])
+    assert read_all(log, "polls") == []
+
+    log.append([record("polls", value=bytes(most - 1)), record("polls", key=bytes(most), value=None)])
+    assert [len(found.value or b"") for found in log.read("polls", 0, 0, 1, 1)] == [most - 1]
+    assert [len(found.key or b"") for found in log.read("polls", 0, 1, 1, 1)] == [most]
+
+
+def test_a_row_of_the_table_may_be_larger(log: EmbeddedLog) -> None:
+    """A day's page is what many good records add up to: refusing it would stop the worker at each start."""
+    log.declare_topic(CHANGELOG, 1, "compact")
+    log.append([record(CHANGELOG, value=bytes(MOST_RECORD_BYTES + 1))])
+    assert [len(found.value or b"") for found in read_all(log, CHANGELOG)] == [MOST_RECORD_BYTES + 1]
+
+
+def test_a_larger_one_that_an_older_version_took_is_read_without_what_is_in_it(log: EmbeddedLog) -> None:
+    log.append([record("polls", key=b"before")])
+    append_as_before(log, "x'6b'", "zeroblob(17000000)")
+    append_as_before(log, "zeroblob(17000000)", "NULL")
+    append_as_before(log, "x'6b'", "x'76'", "zeroblob(17000000)")
+    log.append([record("polls", key=b"behind")])
+
+    found = [each for at in range(5) for each in log.read("polls", 0, at, 1, 1)]
+    assert found == [
+        Record("polls", 0, 0, 1000, b"before", b"v"),
+        Record("polls", 0, 1, 1000, b"k", b"", ((CUT_HEADER, b"key 1, value 17000000 bytes"),)),
+        Record("polls", 0, 2, 1000, None, b"", ((CUT_HEADER, b"key 17000000, value 0 bytes"),)),
+        Record("polls", 0, 3, 1000, b"k", b"", ((CUT_HEADER, b"key 1, value 1 bytes"),)),
+        Record("polls", 0, 4, 1000, b"behind", b"v"),
+    ]
+    assert log.read("polls", 0, 0, 100, 1 << 30) == found
+
+
+def test_reading_costs_no_more_memory_than_what_is_handed_out(log: EmbeddedLog, path: Path) -> None:
+    append_as_before(log, "x'6b'", "zeroblob(120000000)")
+    append_as_before(log, "zeroblob(60000000)", "x'76'")
+    assert more_memory_kb(path, "assert len(log.read('polls', 0, 0, 100, 1 << 30)) == 2") < 40_000
+    log.append([record("polls", value=bytes(MOST_RECORD_BYTES - 1))])
+    assert more_memory_kb(path, "assert len(log.read('polls', 0, 2, 100, 1)) == 1") < 60_000
+
+
+def test_cleaning_costs_little_memory_whatever_the_keys(log: EmbeddedLog, path: Path) -> None:
+    append_as_before(log, "zeroblob(60000000)", "x'76'")
+    for nth in range(40):
+        log.append([record("polls", key=b"%d" % (nth % 20) + bytes(1 << 20), value=None)])
+    append_as_before(log, "zeroblob(60000000)", "x'76'")
+    assert more_memory_kb(path, "assert log.compact('polls', 0) == 21") < 60_000
+    trim = "log.trim('polls', 0, before_offset=41, older_than_ms=10**12)"
+    assert more_memory_kb(path, f"assert {trim} == 20") < 60_000
+
+
+def test_small_and_large_records_are_read_together(log: EmbeddedLog) -> None:
+    sizes = [0, 1, 65_535, 65_536, 70_000, 3, 1 << 20, 5]
+    log.append([record("polls", key=None, value=bytes([nth]) * size) for nth, size in enumerate(sizes)])
+    found = read_all(log, "polls") + log.read("polls", 0, 7, 10, 10)
+    assert [each.value for each in found] == [bytes([nth]) * size for nth, size in enumerate(sizes)]
+
+
+def test_headers_count_as_bytes_of_a_read(log: EmbeddedLog) -> None:
+    log.append([NewRecord("polls", 0, b"k", b"v", 1, (("h", bytes(1000)),)) for _ in range(10)])
+    assert len(log.read("polls", 0, 0, 10, 1500)) == 2

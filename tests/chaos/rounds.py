@@ -84,6 +84,11 @@ class Scene:
         until(f"some worker applies partition {partition}", is_seen)
         return found[-1]
 
+    def wait_until_applied(self) -> None:
+        """Wait until all that was sent so far can be read everywhere; it is a fault if that takes too long."""
+        assert self.world.teller.drain(_SETTLE_SECONDS)
+        self._wait_for(self._lacking_since(len(self.watcher.looks)), "on the way")
+
     def judged(self) -> Verdict:
         """Let everything come to rest, compare every view, lose every table but the replica's, compare again."""
         self.world.settle()
@@ -135,14 +140,13 @@ class Scene:
 
     def _wait_for(self, lacking: Callable[[], dict[str, Lag]], when: str) -> None:
         """Wait until nothing lacks twice in a row: what is sent on meanwhile is more to wait for."""
-        deadline, fine = time.monotonic() + _SETTLE_SECONDS, 0
+        patience_s = _SETTLE_SECONDS / 5 if self._late else _SETTLE_SECONDS
+        deadline, fine = time.monotonic() + patience_s, 0
         while fine < 2:
             still = lacking()
             fine = 0 if still else fine + 1
             if time.monotonic() > deadline:
-                self._late.append(
-                    Fault("stuck", f"{when}, after {_SETTLE_SECONDS:g} s, (applied, end): {still}")
-                )
+                self._late.append(Fault("stuck", f"{when}, after {patience_s:g} s, (applied, end): {still}"))
                 return
             for worker in self.world.workers:
                 self.world.keep_alive(worker)

@@ -41,6 +41,25 @@ def quiet_story(seed: int) -> Story:
     return Story(seed, 3, 2, tuple(action for action in actions if action.verb is not Verb.ABORT))
 
 
+def embedded_story(seed: int) -> Story:
+    """A round for one worker on the embedded log: it is killed in whatever takes some writing."""
+    chance = Random(seed)
+    partitions = chance.choice((1, 3))
+    sending = Sending(chance, STORES, partitions)
+    actions = [Action(Verb.SEND, notes=sending.opening()), Action(Verb.WAIT, seconds=1.0)]
+    for makes in chance.sample((*_TAKES_WRITING, *_TAKES_WRITING), 5):
+        actions += [
+            Action(Verb.SEND, notes=makes(sending)),
+            Action(Verb.WAIT, seconds=chance.uniform(0, 2 * _MOMENT_SECONDS)),
+            Action(Verb.KILL),
+            *([Action(Verb.WIPE)] if chance.random() < 0.4 else []),
+            Action(Verb.SEND, notes=sending.batch(10)),
+            Action(Verb.START),
+            Action(Verb.WAIT, seconds=chance.uniform(0.5, 2.0)),
+        ]
+    return Story(seed, partitions, 1, tuple(actions))
+
+
 def _some(chance: Random, count: int) -> list[Episode]:
     """Half of all faults are those of late writers."""
     late = chance.choice((_frozen, _unplugged))
@@ -199,11 +218,14 @@ def _compacted(chance: Random, sending: Sending) -> list[Action]:
     ]
 
 
+_TAKES_WRITING: Final[tuple[Callable[[Sending], tuple[Note, ...]], ...]] = (
+    lambda sending: sending.batch(60),
+    Sending.dropping,
+    Sending.forgetting,
+    Sending.strays,
+)
 _OTHERS: Final[tuple[Episode, ...]] = (
-    _killed_in(lambda sending: sending.batch(60)),
-    _killed_in(Sending.dropping),
-    _killed_in(Sending.forgetting),
-    _killed_in(Sending.strays),
+    *map(_killed_in, _TAKES_WRITING),
     _killed_in_recovery,
     _replica_killed,
     _bounced,

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 
 from schemas.topics import DEAD_LETTERS
 from scripts.sinks import Positions
+from stream.embedded.log import Record
 from tests.chaos.meaning import STAMP_HEADER, TOPICS, Letter, Stamp, Written
 
 _WAIT_MS: Final = 100
@@ -37,14 +38,17 @@ class Tape:
 
 def tape_of(bootstrap: str, partitions: int) -> Tape:
     """Read it all, up to where it ends now. An open transaction hides what stands behind it, as it does for everyone."""
-    found = asyncio.run(_read(bootstrap, partitions))
+    return tape_from(asyncio.run(_read(bootstrap, partitions)))
+
+
+def tape_from(found: Sequence[Any]) -> Tape:
+    """The tape of records as aiokafka or the embedded log gives them."""
     sources = sorted(
         (each for each in found if each.topic in TOPICS),
         key=lambda record: (TOPICS.index(record.topic), record.partition, record.offset),
     )
-    return Tape(
-        tuple(map(_written, sources)), tuple(_letter(each) for each in found if each.topic == DEAD_LETTERS)
-    )
+    letters = (each for each in found if each.topic == DEAD_LETTERS)
+    return Tape(tuple(map(_written, sources)), tuple(map(_letter, letters)))
 
 
 async def _read(bootstrap: str, partitions: int) -> list[Any]:
@@ -77,7 +81,7 @@ def _written(record: Any) -> Written:
         record.topic,
         record.partition,
         record.offset,
-        record.timestamp,
+        record.timestamp_ms if isinstance(record, Record) else record.timestamp,
         record.key,
         record.value,
         None if stamp is None else Stamp(*map(int, stamp.split())),

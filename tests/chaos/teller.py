@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from scripts.sinks import Positions
+from stream.topics import MOST_RECORD_BYTES
 from tests.chaos.actions import Note
 
 _OUTAGE_MS: Final = 300_000
@@ -62,15 +63,17 @@ class Teller:
             return dict(self._ends)
 
     async def _send_all(self) -> None:
-        options = {"bootstrap_servers": self._bootstrap, "acks": "all", "request_timeout_ms": _OUTAGE_MS}
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            enable_idempotence=True,
+            request_timeout_ms=_OUTAGE_MS,
+            max_request_size=MOST_RECORD_BYTES,
+        )
         try:
-            async with AIOKafkaProducer(**options, enable_idempotence=True) as producer:
+            async with producer:
                 while (told := await asyncio.to_thread(self._queue.get)) is not None:
                     notes, is_aborted = told
-                    if is_aborted:
-                        await self._abort(notes)
-                    else:
-                        await self._send(producer, notes)
+                    await (self._abort(notes) if is_aborted else self._send(producer, notes))
                     self._done()
         except BaseException as error:
             self.failed = error

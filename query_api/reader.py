@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Final, cast
 
@@ -38,16 +39,15 @@ from schemas.state import (
     Head,
     HeadColumns,
     Int64s,
-    applied_key,
     decode_extent,
     decode_head,
     decode_heads,
     decode_pages,
+    decode_positions,
     head_key,
     page_key,
     pages_prefix,
 )
-from schemas.topics import SOURCES
 from schemas.values import StoreId
 from stream.core.clock import ZONE_DATABASE
 
@@ -228,10 +228,9 @@ class Snapshot:
     def applied(self) -> Applied:
         """How far each source topic was applied when the snapshot began."""
         return {
-            (source.name, partition): int(offset)
+            (topic, partition): offset
             for partition, table in self._tables.items()
-            for source in SOURCES
-            if (offset := value_of(table, applied_key(source.name))) is not None
+            for topic, offset in decode_positions(partial(value_of, table)).items()
         }
 
     def _get(self, key: bytes) -> bytes | None:

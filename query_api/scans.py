@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import rocksdict
 
-from schemas.state import HEAD_END, HEAD_PREFIX
+from schemas.state import HEAD_END, HEAD_FIRST
 
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
@@ -19,7 +19,7 @@ _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 def head_scan(table: rocksdict.Rdict) -> "HeadScan":
     """All heads of one table."""
     options = until(HEAD_END)
-    return HeadScan(table.items(from_key=HEAD_PREFIX, read_opt=options), options)
+    return HeadScan(table.items(from_key=HEAD_FIRST, read_opt=options), options)
 
 
 def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:

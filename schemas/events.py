@@ -156,16 +156,26 @@ def encode_zone(store_id: StoreId, zone: str) -> bytes:
     return _encode(_ZoneMessage(store_id, zone))
 
 
-def dead_letter_headers(
-    reason: RejectReason, topic: str, partition: int, offset: int, indexes: Sequence[int] = ()
+def dead_letter_headers(  # noqa: PLR0917  # where it stood: topic, partition, offset, index
+    reason: RejectReason,
+    topic: str,
+    partition: int,
+    offset: int,
+    indexes: Sequence[int] = (),
+    right_partition: int | None = None,
 ) -> list[tuple[str, bytes]]:
-    """Headers that say where a dead letter came from and why; `dlq.index` names bad polls of a many-polls one."""
+    """Headers that say where a dead letter came from and why.
+
+    `dlq.index` names the bad polls of a many-polls one, `dlq.right_partition` where a misplaced one belongs.
+    """
     headers = [
         ("dlq.reason", reason.value.encode()),
         ("dlq.topic", topic.encode()),
         ("dlq.partition", str(partition).encode()),
         ("dlq.offset", str(offset).encode()),
     ]
+    if right_partition is not None:
+        headers.append(("dlq.right_partition", str(right_partition).encode()))
     if indexes:
         more = f" and {len(indexes) - _MOST_INDEXES} more" if len(indexes) > _MOST_INDEXES else ""
         headers.append(("dlq.index", (",".join(map(str, indexes[:_MOST_INDEXES])) + more).encode()))

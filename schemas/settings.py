@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     kafka_patience_seconds: Annotated[
         float, Field(gt=0, description="How long to try to reach Kafka at start before giving up")
     ] = 60.0
+    outage_seconds: Annotated[
+        float,
+        Field(gt=0, description="How long a worker waits for a broker that is away, or a place in its group"),
+    ] = 600.0
+    kafka_session_seconds: Annotated[
+        float | None,
+        Field(
+            ge=1, le=60, description="How long Kafka waits for a silent worker; 60 s where this is not set"
+        ),
+    ] = None
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As in Kafka's clients")
     ] = "PLAINTEXT"

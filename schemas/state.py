@@ -6,8 +6,14 @@ how a state is computed (stream.core.ledger) or who stores it.
 Keys, in three ranges of the same table:
 
     M <name>                      meta: the zone database, the positions applied so far, how far polls reach
+    Mstamps NUL <store id>        which records of the store held (schemas.stamps)
+    Mloss NUL <topic>             records that were gone before they were applied (schemas.whole)
+    S NUL                         the format of the table (see FORMAT_KEY)
     S <store id>                  head: all that a report needs of one store, in one value
     P <store id> NUL <day, 4 B>   page: the polls of one store on one UTC day
+
+A flush changes all rows that it changes at once, and the row of positions is the last of them: whoever follows the
+changelog holds rows back until that one.
 
 A report scans the range S alone: one row a store, already in the order of the report. A live poll rewrites
 one head and one page, whatever the store's history. Heads are derived from pages, zone and week; they are
@@ -25,15 +31,18 @@ Page: u8 version, then 5 B a poll: its code relative to the day.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas.stamps import STAMPS_BYTES, STAMPS_VERSION
+from schemas.topics import SOURCES
 from schemas.values import DAY_US, HoursRow, StoreId, Week
 
 Int64s = npt.NDArray[np.int64]
@@ -42,13 +51,24 @@ HEAD_VERSION: Final = 1
 PAGE_VERSION: Final = 1
 
 HEAD_PREFIX: Final = b"S"
+HEAD_FIRST: Final = b"S\1"
+"""Heads begin here: no store id has a NUL in it."""
 HEAD_END: Final = b"T"
+FORMAT_KEY: Final = b"S\0"
+"""The row that says which format a table has. It stands where heads do and is as long as an empty one, so that a
+version which knows nothing of it finds a head of a newer version there, and refuses in words."""
+TABLE_FORMAT: Final = 2
+"""1 had no format row, and a row of positions for each topic."""
 PAGE_PREFIX: Final = b"P"
 _META_PREFIX: Final = b"M"
 META_ZONE_DATABASE: Final = b"Mzone-database"
 META_PARTITIONS: Final = b"Mpartitions"
 META_EXTENT: Final = b"Mextent"
-_META_APPLIED: Final = b"Mapplied\0"
+META_POSITIONS: Final = b"Mpositions"
+META_TOPICS: Final = b"Mtopics"
+STAMPS_PREFIX: Final = b"Mstamps\0"
+APPLIED_PREFIX: Final = b"Mapplied\0"
+"""Of format 1: the positions, a row each topic."""
 
 DAY_CODES: Final = 2 * DAY_US
 """The codes of one UTC day."""
@@ -162,9 +182,56 @@ def page_key(store_id: StoreId, day: int) -> bytes:
     return pages_prefix(store_id) + day.to_bytes(4, "big")
 
 
+def stamps_key(store_id: StoreId) -> bytes:
+    """The key of a store's stamps."""
+    return STAMPS_PREFIX + store_id.encode()
+
+
 def applied_key(topic: str) -> bytes:
-    """The key under which a partition keeps the next offset of `topic` to be applied."""
-    return _META_APPLIED + topic.encode()
+    """The key under which a table of format 1 kept the next offset of `topic` to be applied."""
+    return APPLIED_PREFIX + topic.encode()
+
+
+def encode_positions(positions: Mapping[str, int]) -> bytes:
+    """By topic, the next offset that a partition is to apply."""
+    return msgspec.json.encode(dict(sorted(positions.items())))
+
+
+def decode_positions(get: Callable[[bytes], bytes | None]) -> dict[str, int]:
+    """The positions of one table, of whatever format; `get` gives the value of a row."""
+    value = get(META_POSITIONS)
+    if value is not None:
+        return msgspec.json.decode(value, type=dict[str, int])
+    applied = {source.name: get(applied_key(source.name)) for source in SOURCES}
+    return {topic: int(offset) for topic, offset in applied.items() if offset is not None}
+
+
+def encode_topics(ids: Mapping[str, str]) -> bytes:
+    """By topic, what its broker calls it beside its name: another id is another topic."""
+    return msgspec.json.encode(dict(sorted(ids.items())))
+
+
+def decode_topics(value: bytes | None) -> dict[str, str]:
+    """The topics that a table was made from; none where it does not say."""
+    return msgspec.json.decode(value, type=dict[str, str]) if value else {}
+
+
+def encode_format() -> bytes:
+    """The value under FORMAT_KEY."""
+    return bytes((TABLE_FORMAT,)) + EMPTY_HEAD[1:]
+
+
+def format_of(value: bytes | None) -> int:
+    """The format of a table, given its value under FORMAT_KEY. Raises NewerState."""
+    if value is None:
+        return 1
+    _refuse_newer("table", value[0], TABLE_FORMAT)
+    return value[0]
+
+
+def ends_flush(key: bytes) -> bool:
+    """Whether the row of `key` is the last one of a flush."""
+    return key == META_POSITIONS or key.startswith(APPLIED_PREFIX)
 
 
 def decode_head(value: bytes) -> Head:
@@ -362,10 +429,17 @@ def check_row(key: bytes | None, value: bytes | None) -> None:
     kind = (key or b"")[:1]
     if key is None or kind not in (HEAD_PREFIX, PAGE_PREFIX, _META_PREFIX):
         raise MalformedRow(key, "no such key")
+    if value and key.startswith(STAMPS_PREFIX):
+        _refuse_newer("stamps", value[0], STAMPS_VERSION)
+        if len(value) != STAMPS_BYTES:
+            raise MalformedRow(key, f"stamps of {len(value)} bytes")
     if value is None or kind == _META_PREFIX:
         return
     if not value:
         raise MalformedRow(key, "empty value")
+    if key == FORMAT_KEY:
+        format_of(value)
+        return
     _refuse_newer(
         *(("head", value[0], HEAD_VERSION) if kind == HEAD_PREFIX else ("page", value[0], PAGE_VERSION))
     )

@@ -53,6 +53,7 @@ class RejectReason(Enum):
     NO_TIMESTAMP = "record without a timestamp"
     UNREADABLE = "cannot be read"
     TOO_LARGE = "too large to be sent on"
+    MISPLACED_TOMBSTONE = "misplaced_tombstone"
 
 
 class Rejected(ValueError):

@@ -1,11 +1,11 @@
 """What a table says of itself beside its rows: how far it reaches, and whether it is whole.
 
-Owns: the keys and values that stand in RocksDB alone and never in the changelog, and those rows of the changelog that
-tell of losses. Must not know: who writes them (a worker, a replica), who reads them (a worker, a replica, the API).
+Owns: the keys and values that stand in RocksDB alone and never in the changelog, and those rows of the changelog
+that tell of losses. Must not know: who writes them (a worker, a replica), who reads them (those, and the API).
 
-A table is *whole* when it has followed the changelog, in order, to an end that was asked for after whoever owned the
-partition before was fenced out. While it is being restored it is not, whatever rows it already has: of a compacted
-changelog, a beginning is no state that ever was. Readers refuse a table that is not whole.
+A table is *whole* when it has followed the changelog, in order, to an end that was asked for after whoever owned
+the partition before was fenced out. While it is being restored it is not, whatever rows it already has: of a
+compacted changelog, a beginning is no state that ever was. Readers refuse a table that is not whole.
 
     __faust\\0offset__   the offset of the last changelog record that the rows reflect
     __whole__           there while the table is whole

@@ -15,7 +15,7 @@ from scripts.csv_input import CsvInputError, StrictStop
 from scripts.processes import ChildEnded
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
-from stream.errors import LostPartition, StreamError
+from stream.errors import NotLetIn, StreamError
 
 STRICT: Final = 1
 USAGE: Final = 2
@@ -30,7 +30,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (ValidationError, USAGE),
     (CsvInputError, INPUT),
     (LogError, UNUSABLE),
-    (LostPartition, ENDED),
+    (NotLetIn, ENDED),
     (StreamError, UNUSABLE),
     (LockHeld, UNUSABLE),
     (LockNotWritable, UNUSABLE),

@@ -4,10 +4,11 @@ Owns: reading records, turning bad ones away to the dead letters, sending strays
 know: how news becomes rows (stream.ledgers), which broker this is.
 
 A store belongs to the partition that murmur2 gives its key. A record that an outside producer put elsewhere
-(librdkafka hashes with CRC32) is sent on, with its own timestamp, and counted.
+(librdkafka hashes with CRC32) is sent on, with its own timestamp and the stamp of where it was first written, and
+counted. What is sent on, and dead letters, go out in the flush that notes how far the topic was taken in.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -15,22 +16,26 @@ import faust
 import structlog
 from faust.streams import Stream
 from faust.types import EventT
+from msgspec.structs import replace
 from prometheus_client import Counter
 
 from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
+from schemas.stamps import LastSaid, Stamp, stamp_header, stamp_in
 from schemas.state import Int64s
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, ZONES
 from schemas.values import Rejected, RejectReason, StoreId, Week
+from schemas.whole import ACCEPT_LOSS_HEADER
+from stream.broker import Broker, Outgoing
 from stream.drain import RawSchema, records_of
 from stream.embedded.log import Record
 from stream.ledgers import Ledgers
+from stream.losses import TopicSpan, resumption
 from stream.partitions import partition_of
 from stream.topics import MOST_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Codes = Int64s | list[int]
-Headers = list[tuple[str, bytes]]
 
 RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
 RECORDS_FORWARDED: Final = Counter(
@@ -41,8 +46,14 @@ _MOST_PAYLOAD_BYTES: Final = MOST_RECORD_BYTES - 1024
 """Keys, values and headers of one record; the rest is for what Kafka puts around them."""
 _HEADER_BYTES: Final = 10
 """What Kafka puts around a header, at most."""
-_LARGE_BYTES: Final = 1 << 20
-"""A record from this size on is sent alone: a dozen of the largest in one request are more than a broker takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record was first written: its stamp, and whether this is a forwarded copy of it."""
+
+    stamp: Stamp
+    is_copy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +61,42 @@ class Intake(Generic[T]):
     """How one source topic is taken in: reading a record (or raising Rejected), and adding what it says."""
 
     topic: str
-    read: Callable[[Record], tuple[StoreId, T, Sequence[Rejected]]]
-    add: Callable[[Ledgers, int, StoreId, T], None]
+    read: Callable[[Record, Origin], tuple[StoreId, T, Sequence[Rejected]]]
+    add: Callable[[Ledgers, int, StoreId, T, Origin], None]
 
 
-def _read_polls(record: Record) -> tuple[StoreId, Codes | None, Sequence[Rejected]]:
-    polls = decode_polls(record.key, record.value, record.timestamp_ms)
+def _read_polls(record: Record, origin: Origin) -> tuple[StoreId, Codes | None, Sequence[Rejected]]:
+    polls = decode_polls(record.key, record.value, origin.stamp.timestamp_ms)
     return polls.store_id, polls.codes, polls.rejects
 
 
-def _add_polls(ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes | None) -> None:
+def _add_polls(
+    ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes | None, origin: Origin
+) -> None:
     if codes is None:
-        ledgers.forget_polls(partition, store_id)
-    elif len(codes):
+        ledgers.forget_polls(partition, store_id, origin.stamp)
+    elif len(codes) and not (origin.is_copy and ledgers.is_forgotten(partition, store_id, origin.stamp)):
         ledgers.add_polls(partition, store_id, codes)
 
 
-def _read_week(record: Record) -> tuple[StoreId, Week | None, Sequence[Rejected]]:
+def _read_week(record: Record, _: Origin) -> tuple[StoreId, Week | None, Sequence[Rejected]]:
     return *decode_hours(record.key, record.value), ()
 
 
-def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None) -> None:
-    ledgers.news_of(partition, store_id).week = week
+def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None, origin: Origin) -> None:
+    news = ledgers.news_of(partition, store_id)
+    news.week = news.week or LastSaid()
+    (news.week.say_stray if origin.is_copy else news.week.say_direct)(origin.stamp, week)
 
 
-def _read_zone(record: Record) -> tuple[StoreId, str | None, Sequence[Rejected]]:
+def _read_zone(record: Record, _: Origin) -> tuple[StoreId, str | None, Sequence[Rejected]]:
     return *decode_zone(record.key, record.value), ()
 
 
-def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None) -> None:
-    ledgers.news_of(partition, store_id).zone = zone
+def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None, origin: Origin) -> None:
+    news = ledgers.news_of(partition, store_id)
+    news.zone = news.zone or LastSaid()
+    (news.zone.say_stray if origin.is_copy else news.zone.say_direct)(origin.stamp, zone)
 
 
 INTAKES: Final = (
@@ -89,20 +106,23 @@ INTAKES: Final = (
 )
 
 
-def add_agents(app: faust.App, ledgers: Ledgers, partitions: int) -> None:
+def add_agents(app: faust.App, ledgers: Ledgers, broker: Broker, partitions: int) -> None:
     """Declare an agent for each source topic; `partitions` is the count they all have."""
     for intake in INTAKES:
         topic = app.topic(intake.topic, schema=RawSchema(), partitions=partitions, allow_empty=True)
-        reader = _TopicReader(app, ledgers, partitions, cast(Intake[Any], intake))
+        reader = _TopicReader(app, ledgers, broker, partitions, cast(Intake[Any], intake))
         app.agent(topic, name=intake.topic)(cast(Any, reader.read_events))
 
 
 class _TopicReader(Generic[T]):
     """Takes in the events of one topic; each carries one record or a batch of one partition's."""
 
-    def __init__(self, app: faust.App, ledgers: Ledgers, partitions: int, intake: Intake[T]) -> None:
+    def __init__(
+        self, app: faust.App, ledgers: Ledgers, broker: Broker, partitions: int, intake: Intake[T]
+    ) -> None:
         self._app = app
         self._ledgers = ledgers
+        self._broker = broker
         self._partitions = partitions
         self._read = intake.read
         self._add = intake.add
@@ -120,85 +140,104 @@ class _TopicReader(Generic[T]):
 
     async def _take_event(self, event: EventT[Any]) -> None:
         message = event.message
-        sent = [await problem for problem in self._take(message.partition, records_of(message))]
-        next_offset = message.offset + 1
+        partition, next_offset, records = message.partition, message.offset + 1, records_of(message)
+        if not await self._follows(partition, records[0].offset if records else next_offset):
+            event.ack()  # whoever takes the partition over begins where the table says
+            return
+        taken_to = self._ledgers.taken_to(partition, self._topic)
+        if next_offset <= taken_to:
+            event.ack()
+            return
+        for record in records:
+            if record.offset >= taken_to:
+                self._take(partition, record)
         await self._ledgers.taken(
-            message.partition,
+            partition,
             message.topic,
             next_offset,
-            sent,
             event.ack,
             more_waits=next_offset < (self._app.consumer.highwater(message.tp) or 0),
         )
 
-    def _take(self, partition: int, records: list[Record]) -> Iterator[Awaitable[Awaitable[object]]]:
-        """Add what the records say. Those that must be sent elsewhere come out, as sends to be awaited."""
-        for record in records:
-            try:
-                store_id, said, rejects = self._read(record)
-            except Rejected as reject:
-                yield self._send_dead_letter(partition, record, reject.reason, ())
-                continue
-            except Exception as error:
-                # A record that we cannot judge must not stop all others; this is a bug of ours all the same.
-                log.exception(
-                    "a record cannot be read", topic=self._topic, offset=record.offset, error=repr(error)
-                )
-                yield self._send_dead_letter(partition, record, RejectReason.UNREADABLE, ())
-                continue
-            if partition_of(store_id, self._partitions) != partition:
-                yield self._forward(partition, store_id, record)
-                continue
-            self._add(self._ledgers, partition, store_id, said)
-            for reason in dict.fromkeys(reject.reason for reject in rejects):
-                indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
-                yield self._send_dead_letter(partition, record, reason, indexes)
+    async def _follows(self, partition: int, first_offset: int) -> bool:
+        """Whether what comes next can be taken in: the partition is ours, and nothing before it was lost.
 
-    async def _forward(self, partition: int, store_id: StoreId, record: Record) -> Awaitable[object]:
-        key, headers = store_id.encode(), list(record.headers)
-        if _size_of(key, record.value, headers) > _MOST_PAYLOAD_BYTES:
-            return await self._send_dead_letter(partition, record, RejectReason.TOO_LARGE, ())
+        Offsets are missing also where markers of transactions stood, aborted records, or what compaction removed;
+        and some come again. So the broker is asked what it has.
+        """
+        expected = self._ledgers.taken_to(partition, self._topic)
+        if first_offset != expected and self._ledgers.owns(partition):
+            at = (self._topic, partition)
+            spans, ids = await self._broker.spans([at]), await self._broker.topic_ids([self._topic])
+            span = TopicSpan(*spans[at], None, ids.get(self._topic, ""))
+            if self._ledgers.owns(partition):
+                found = resumption(expected, self._ledgers.topic_id(partition, self._topic), span)
+                if found.why:
+                    self._ledgers.lose(partition, found.why)
+        return self._ledgers.owns(partition)
+
+    def _take(self, partition: int, record: Record) -> None:
+        """Add what a record says, or have it sent elsewhere."""
+        copied = stamp_in(record.headers) if record.headers else None
+        origin = Origin(copied or Stamp(record.timestamp_ms, partition, record.offset), copied is not None)
+        if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
+            self._ledgers.accept_losses(partition)
+            return
+        try:
+            store_id, said, rejects = self._read(record, origin)
+        except Rejected as reject:
+            self._reject(partition, record, reject.reason)
+            return
+        except Exception as error:
+            # A record that we cannot judge must not stop all others; this is a bug of ours all the same.
+            log.exception(
+                "a record cannot be read", topic=self._topic, offset=record.offset, error=repr(error)
+            )
+            self._reject(partition, record, RejectReason.UNREADABLE)
+            return
+        right = partition_of(store_id, self._partitions)
+        if right != partition:
+            self._forward(partition, right, replace(record, key=store_id.encode()), origin)
+            return
+        self._add(self._ledgers, partition, store_id, said, origin)
+        for reason in dict.fromkeys(reject.reason for reject in rejects):
+            indexes = [reject.index or 0 for reject in rejects if reject.reason is reason]
+            self._reject(partition, record, reason, indexes)
+
+    def _forward(self, partition: int, right: int, record: Record, origin: Origin) -> None:
+        """Send a stray to its store's partition, with the stamp of its original."""
+        if self._topic == POLLS and record.value is None:
+            self._reject(partition, record, RejectReason.MISPLACED_TOMBSTONE, right=right)
+            return
+        headers = record.headers if origin.is_copy else (*record.headers, stamp_header(origin.stamp))
+        if _size_of(record.key, record.value, headers) > _MOST_PAYLOAD_BYTES:
+            self._reject(partition, record, RejectReason.TOO_LARGE)
+            return
         RECORDS_FORWARDED.labels(self._topic).inc()
-        has_time = record.timestamp_ms >= 0
-        return await self._send(
-            self._topic,
-            key,
-            record.value,
-            headers,
-            partition=partition_of(store_id, self._partitions),
-            # Faust cuts it to milliseconds again
-            timestamp_s=(record.timestamp_ms + 0.5) / 1000 if has_time else None,
-        )
+        timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
+        outgoing = Outgoing(self._topic, right, record.key, record.value, tuple(headers), timestamp_ms)
+        self._ledgers.send(partition, outgoing)
 
-    async def _send_dead_letter(
-        self, partition: int, record: Record, reason: RejectReason, indexes: Sequence[int]
-    ) -> Awaitable[object]:
+    def _reject(
+        self,
+        partition: int,
+        record: Record,
+        reason: RejectReason,
+        indexes: Sequence[int] = (),
+        right: int | None = None,
+    ) -> None:
+        """Send a bad record to the dead letters, as it came."""
         RECORDS_REJECTED.labels(self._topic, reason.value).inc()
-        headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes)
+        headers = dead_letter_headers(reason, self._topic, partition, record.offset, indexes, right)
         value = (
             b"" if record.key is None and record.value is None else record.value
         )  # Kafka wants one of them
         room = _MOST_PAYLOAD_BYTES - _size_of(None, None, headers)
         key, value, truncated = cut_to_size(record.key, value, room)
-        return await self._send(DEAD_LETTERS, key, value, headers + truncated)
-
-    async def _send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        *,
-        partition: int | None = None,
-        timestamp_s: float | None = None,
-    ) -> Awaitable[object]:
-        sent = await self._app.producer.send(topic, key, value, partition, timestamp_s, headers)
-        if _size_of(key, value, headers) >= _LARGE_BYTES:
-            await sent
-        return sent
+        self._ledgers.send(partition, Outgoing(DEAD_LETTERS, None, key, value, (*headers, *truncated)))
 
 
-def _size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+def _size_of(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
     """Bytes of key, value and headers in a Kafka record."""
     around = sum(len(name.encode()) + len(content or b"") + _HEADER_BYTES for name, content in headers)
     return len(key or b"") + len(value or b"") + around

@@ -1,13 +1,15 @@
-"""The worker, wired: the one place where Faust app, table, ledgers and agents meet.
+"""The worker, wired: the one place where Faust app, broker, table, ledgers and agents meet.
 
 Owns: which settings Faust runs with, and the life of a worker process. Must not know: any rule.
 """
 
 import asyncio
+import errno
 import gc
 import signal
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import faust
@@ -17,35 +19,85 @@ from faust.exceptions import ProducerSendError
 from prometheus_client import start_http_server
 
 from schemas.settings import Settings
-from schemas.topics import APP_ID, CHANGELOG_TOPIC, SOURCES
+from schemas.topics import APP_ID, SOURCES
 from schemas.values import DAY_US
 from stream.agents import add_agents
+from stream.broker import Broker
 from stream.connection import faust_broker, faust_credentials
 from stream.drain import KeepingFlow
+from stream.embedded.broker import EmbeddedBroker
 from stream.embedded.lock import StateLock
-from stream.errors import BrokerLost, PartitionsAdded
+from stream.errors import BrokerLost, DiskFull, PartitionsAdded
+from stream.kafka_broker import KafkaBroker
 from stream.ledgers import Ledgers
-from stream.tables import PromptTableManager, store_table
-from stream.topics import MOST_RECORD_BYTES, agreed_count, declare_topics
+from stream.outage import Outage
+from stream.tables import StoreTableManager, store_table
+from stream.takeover import TakeOver
+from stream.topics import agreed_count, declare_topics
 
 log = structlog.get_logger(__name__)
 
 _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 """A backlog makes many small objects, none of them in cycles: looking for cycles less often saves a twentieth."""
 _COMMIT_SECONDS: Final = 0.5
-_PRODUCER_BATCH_BYTES: Final = 512 << 10
 _STOP_SECONDS: Final = 8.0
 """How long stopping may take; what is not acknowledged by then is delivered again."""
-_CANCEL_SECONDS: Final = 1.0
+_FAILED_STOP_SECONDS: Final = 0.7
+"""The same where something failed for good: others are waiting for the partitions."""
+_CANCEL_SECONDS: Final = 0.5
 _EVENTS_BUFFERED: Final = 8
 """Events (batches of records) that wait before an agent; more only costs memory."""
 
 
-def create_app(settings: Settings, partitions: int) -> faust.App:
-    """The Faust app of a worker. The broker's URL chooses the transport; nothing else depends on it.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of a worker that have a life of their own."""
 
-    `partitions` is the count that the topics have.
+    app: faust.App
+    broker: Broker
+    ledgers: Ledgers
+    take_over: TakeOver
+    outage: Outage
+
+
+def create_worker(settings: Settings, partitions: int) -> Worker:
+    """A worker, to be made in a running event loop; `partitions` is the count that the topics have.
+
+    The broker's URL chooses transport and broker; nothing else depends on it.
     """
+    app = _create_app(settings, partitions)
+    broker = open_broker(settings)
+    table = store_table(app, partitions)
+    outage = Outage(settings, broker)
+
+    def rejoin() -> None:
+        outage.lost()
+        cast(Any, app.consumer).rejoin()
+
+    ledgers = Ledgers(table, partitions, settings.retention_days, settings.flush_seconds, rejoin)
+    add_agents(app, ledgers, broker, partitions)
+    take_over = TakeOver(
+        broker,
+        table,
+        ledgers,
+        skip_malformed=settings.malformed_changelog == "skip",
+        crash=lambda error: asyncio.ensure_future(app.crash(error)),
+    )
+    cast(StoreTableManager, app.tables).recovery.take_over = take_over
+    cast(Any, app.transport).checkpoint = ledgers
+    _watch_rebalances(app, outage)
+    _refuse_added_partitions(app, partitions)
+    return Worker(app, broker, ledgers, take_over, outage)
+
+
+def open_broker(settings: Settings) -> Broker:
+    """What a worker needs of the configured broker beside Faust's transport."""
+    if settings.is_embedded:
+        return EmbeddedBroker(settings.log_path)
+    return KafkaBroker(settings)
+
+
+def _create_app(settings: Settings, partitions: int) -> faust.App:
     app = faust.App(
         APP_ID,
         broker=faust_broker(settings),
@@ -61,24 +113,25 @@ def create_app(settings: Settings, partitions: int) -> faust.App:
         stream_buffer_maxsize=_EVENTS_BUFFERED,
         stream_wait_empty=True,
         table_standby_replicas=settings.standby_replicas,
-        producer_max_batch_size=_PRODUCER_BATCH_BYTES,
-        producer_max_request_size=MOST_RECORD_BYTES,
-        TableManager=PromptTableManager,
+        TableManager=StoreTableManager,
+        **_session(settings),
     )
     app.flow_control = KeepingFlow()
     transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks these
     transport.drain = settings.drain
-    batched = (*SOURCES, CHANGELOG_TOPIC) if settings.drain == "batches" else (CHANGELOG_TOPIC,)
-    transport.batched_topics = frozenset(spec.name for spec in batched)
+    transport.batched_topics = frozenset(spec.name for spec in SOURCES if settings.drain == "batches")
     transport.retention_ms = int(settings.log_retention_days * DAY_US / 1000)
-    table = store_table(app, partitions)
-    table.skips_malformed = settings.malformed_changelog == "skip"
-    ledgers = Ledgers(table, partitions, settings.retention_days, settings.flush_seconds)
-    add_agents(app, ledgers, partitions)
-
-    _log_rebalances(app)
-    _refuse_added_partitions(app, partitions)
     return app
+
+
+def _session(settings: Settings) -> dict[str, Any]:
+    """Faust's settings for how long a silent worker keeps its place in the group."""
+    seconds = settings.kafka_session_seconds
+    return (
+        {}
+        if seconds is None
+        else {"broker_session_timeout": seconds, "broker_heartbeat_interval": seconds / 6}
+    )
 
 
 def _refuse_added_partitions(app: faust.App, partitions: int) -> None:
@@ -92,14 +145,16 @@ def _refuse_added_partitions(app: faust.App, partitions: int) -> None:
     app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
 
 
-def _log_rebalances(app: faust.App) -> None:
+def _watch_rebalances(app: faust.App, outage: Outage) -> None:
     """Say for how long a rebalance kept this worker's partitions unserved."""
     revoked_at = [time.monotonic()]
 
     async def revoked(*_: Any, **__: Any) -> None:
         revoked_at[0] = time.monotonic()
+        outage.lost()
 
     async def complete(*_: Any, **__: Any) -> None:
+        outage.served()
         served = sorted({tp.partition for tp in app.assignor.assigned_actives()})
         log.info(
             "partitions served", partitions=served, unserved_s=round(time.monotonic() - revoked_at[0], 3)
@@ -124,6 +179,15 @@ def run_worker(settings: Settings) -> None:
             _run(_serve(settings))
         except (KafkaError, ProducerSendError) as error:
             raise BrokerLost(str(error)) from error
+        except Exception as error:
+            if _is_disk_full(error):
+                raise DiskFull(settings.state, str(error)) from error
+            raise
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Whether RocksDB, whose errors have no kinds, or the system found no room."""
+    return "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
@@ -145,7 +209,8 @@ def _run(serving: Coroutine[Any, Any, None]) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    app = create_app(settings, await declare_topics(settings))
+    worker = create_worker(settings, await declare_topics(settings))
+    app = worker.app
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
@@ -153,23 +218,33 @@ async def _serve(settings: Settings) -> None:
     starting = asyncio.create_task(app.start())
     stopping = asyncio.create_task(told_to_stop.wait())
     crashed = asyncio.create_task(app._crashed.wait())  # no public way to await it
+    watching = asyncio.create_task(worker.outage.watch())
     try:
-        await asyncio.wait({starting, stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
+        await asyncio.wait({starting, stopping, crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and not crashed.done():
             starting.result()
             log.info("worker ready")
-            await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping, crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        has_failed = crashed.done() or watching.done()
         log.info("worker stopping")
-        if crashed.done():
+        if has_failed:
             app.conf.stream_wait_empty = False  # what was not written cannot be acknowledged any more
-        leaving = asyncio.create_task(app.stop())
-        await asyncio.wait({leaving}, timeout=_STOP_SECONDS)
+        leaving = asyncio.create_task(_leave(worker))
+        await asyncio.wait({leaving}, timeout=_FAILED_STOP_SECONDS if has_failed else _STOP_SECONDS)
         if not leaving.done():
-            log.warning(
-                "leaving without having stopped all of Faust; nothing is lost", waited_s=_STOP_SECONDS
-            )
+            log.warning("leaving without having stopped all of Faust; nothing is lost")
         for task in (starting, stopping, crashed, leaving):
             task.cancel()
     if app.crash_reason is not None:
         raise app.crash_reason
+    if watching.done():
+        watching.result()
+    watching.cancel()
+
+
+async def _leave(worker: Worker) -> None:
+    await worker.take_over.stop_copying()
+    await worker.app.stop()
+    await worker.ledgers.release()
+    await worker.broker.close()

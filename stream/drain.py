@@ -1,25 +1,22 @@
 """How fetched records reach the streams: whole batches for some topics, one message each for the rest.
 
-Owns: the consumer's drain loop, the position up to which it may commit, and the schema that hands bytes
-through. Works on every transport: put `DrainingConsumer` in front of a driver's consumer class. Must not
-know: where records come from or what they mean.
+Owns: the consumer's drain loop, where it reads on after a rebalance, and the schema that hands bytes through. Works
+on every transport: put `DrainingConsumer` in front of a driver's consumer class. Must not know: where records come
+from or what they mean.
 
-Faust's own loop makes four asyncio tasks a message; here a whole fetch shares them. A batch is one message
-whose value is the list of records of one partition and fetch, and whose offset is the last record's.
+Faust's own loop makes four asyncio tasks a message; here a whole fetch shares them. A batch is one message whose
+value is the list of records of one partition and fetch, maybe none, and whose offset is that before which nothing
+is left to be read: markers of transactions and aborted records stand between the last record and there.
 
-Commits: Faust notes the holes between offsets and counts them as acknowledged as soon as a later offset is.
-With batches that would commit past one that is still unacknowledged, and lose it in a crash. So the offsets
-handed out are kept in order here, and the commit goes up to the first that is not acknowledged, whatever was
-compacted or trimmed in between. Acknowledging and committing stay Faust's.
+The table is the checkpoint: reading begins where it says, and what the group commits is for people's tools.
 """
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
 
 from faust.serializers.schemas import Schema
-from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer
 from faust.types import TP, AppT, ConsumerMessage, EventT, Message
 from mode import ServiceT
@@ -29,19 +26,31 @@ from stream.embedded.log import Record
 
 RecordMap = Mapping[TP, list[Any]]
 Drain = Literal["batches", "messages"]
-"""Our loop, or Faust's own with its commit arithmetic."""
+"""Our loop, or Faust's own."""
 
 YIELD_EVERY = 100
 """Messages after which other coroutines get a turn."""
 
 
+class Checkpoint(Protocol):
+    """Knows how far each partition that is ours was applied."""
+
+    def written_to(self, partition: int, topic: str) -> int:
+        """The offset of a topic to read on from."""
+
+    def owns(self, partition: int) -> bool:
+        """Whether the partition is ours."""
+
+    async def release(self) -> None:
+        """The partitions are ours no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one partition and fetch, at least one, on their way to become one message."""
+    """The records of one partition and fetch, to become one message, and the offset to read on from."""
 
-    __slots__ = ("records",)
-
-    def __init__(self, records: list[Any]) -> None:
-        self.records = records
+    records: list[Any]
+    next_offset: int
 
 
 class KeepingFlow(FlowControlEvent):
@@ -61,10 +70,14 @@ class DrainingConsumer(Consumer):
     """A consumer that hands over batches for the topics in `transport.batched_topics` (by default none)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._handed_out: defaultdict[TP, deque[int]] = defaultdict(deque)
         self._changed = asyncio.Event()
         super().__init__(*args, **kwargs)
         self._drain: Drain = getattr(self.transport, "drain", "batches")
+
+    @property
+    def _checkpoint(self) -> Checkpoint | None:
+        """What the worker has applied; none where an app of somebody else's runs on our transport."""
+        return getattr(self.transport, "checkpoint", None)
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Fetch and deliver until this consumer or its `fetcher` stops."""
@@ -87,8 +100,6 @@ class DrainingConsumer(Consumer):
     async def _deliver(self, fetched: list[tuple[TP, Message]]) -> None:
         """Hand the messages to the conductor, until a rebalance makes them stale."""
         acks_enabled_for = self.app.topics.acks_enabled_for
-        changelogs = self.app.tables.changelog_topics
-        changelog_queue = cast(TableManager, self.app.tables).changelog_queue
         generation_id = self.app.consumer_generation_id
         for number, (tp, message) in enumerate(fetched):
             if not self.flow_active or self.app.consumer_generation_id != generation_id:
@@ -97,11 +108,7 @@ class DrainingConsumer(Consumer):
             if read_offset is not None and message.offset < read_offset:
                 continue
             if acks_enabled_for(tp.topic):
-                self._handed_out[tp].append(message.offset)
                 await self._commit_if_due()
-            # Recovery is at work on a full queue; the conductor would make two tasks a message to wait for room.
-            while tp.topic in changelogs and changelog_queue.full():  # noqa: ASYNC110  # no event tells of room
-                await asyncio.sleep(0)
             await self.callback(message)
             self._read_offset[tp] = message.offset
             if number % YIELD_EVERY == 0:
@@ -113,40 +120,38 @@ class DrainingConsumer(Consumer):
             await self.commit()
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Offset after the last message of the acknowledged ones in front; None if the first is not."""
-        if self._drain == "messages":
+        """The offset to commit for people's tools: how far the table is."""
+        checkpoint = self._checkpoint
+        if checkpoint is None:
             return super()._new_offset(tp)
-        handed_out, acked_index = self._handed_out[tp], self._acked_index[tp]
-        last: int | None = None
-        while handed_out and handed_out[0] in acked_index:
-            last = handed_out.popleft()
-        if last is None:
-            return None
-        self._acked[tp][:] = [offset for offset in self._acked[tp] if offset > last]
-        acked_index.intersection_update(self._acked[tp])
-        return last + 1
+        written = checkpoint.written_to(tp.partition, tp.topic)
+        self._acked[tp][:] = [offset for offset in self._acked[tp] if offset >= written]
+        self._acked_index[tp].intersection_update(self._acked[tp])
+        return written or None
 
     def ack(self, message: Message) -> bool:
         """Note that a message was dealt with. Streams also say so of one that a rebalance made them skip."""
         return message.tracked and super().ack(message)
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets; what was handed out after them will be so again."""
+        """Go to where the table says; what was handed out after that will be so again."""
         await super().perform_seek()
-        self._handed_out.clear()
         self._acked.clear()
         self._acked_index.clear()
 
-    async def seek(self, partition: TP, offset: int) -> None:
-        """Go to `offset` of one partition, and hand out from there."""
-        await super().seek(partition, offset)
-        self._handed_out.pop(partition, None)
+    def _checkpoints(self, checkpoint: Checkpoint) -> dict[TP, int]:
+        """Where to read on in each partition that is ours."""
+        return {
+            TP(*tp): checkpoint.written_to(tp.partition, tp.topic)
+            for tp in self.assignment()
+            if not self._is_changelog_tp(tp) and checkpoint.owns(tp.partition)
+        }
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget what was handed out, once Faust has committed what it could."""
+        """Let Faust wait until all is written that can be, and give the partitions up."""
         await super().on_partitions_revoked(revoked)
-        for tp in revoked:
-            self._handed_out.pop(tp, None)
+        if self._checkpoint is not None:
+            await self._checkpoint.release()
 
     def on_buffer_drop(self, tp: TP) -> None:
         """A stream has room again."""
@@ -171,19 +176,33 @@ class DrainingConsumer(Consumer):
         return self._batched(records or {}), active
 
     def _batched(self, fetched: RecordMap) -> RecordMap:
+        """What the driver fetched, a `Batch` of each partition, as the messages that become of it."""
         batched_topics: frozenset[str] = getattr(self.transport, "batched_topics", frozenset())
-        return {
-            tp: [Batch(records)] if tp.topic in batched_topics else records
-            for tp, records in fetched.items()
-            if records
-        }
+        messages: dict[TP, list[Any]] = {}
+        for tp, batch in cast(Mapping[TP, Batch], fetched).items():
+            if tp.topic in batched_topics or not batch.records:
+                messages[tp] = [batch]
+            else:
+                is_behind_markers = batch.next_offset > batch.records[-1].offset + 1
+                messages[tp] = batch.records + [Batch([], batch.next_offset)] * is_behind_markers
+        return messages
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Batch):
             return self._single_message(tp, record)
-        message = self._single_message(tp, record.records[-1])
-        message.key, message.value, message.headers = None, cast(Any, record.records), None
-        return message
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.next_offset - 1,
+            None,  # type: ignore[arg-type]  # each record has its own
+            0,
+            None,
+            None,
+            cast(Any, record.records),
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     def _single_message(self, tp: TP, record: Any) -> ConsumerMessage:
         """The message of one record, as the driver's own consumer makes it."""

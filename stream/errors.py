@@ -7,13 +7,15 @@
     │   ├── PartitionsChanged     the topics have another count than STOREPULSE_PARTITIONS asks for
     │   └── PartitionsAdded       the topics have another count than when the state was made
     ├── BrokerLost                the broker was there, and refused or did not answer any more
+    ├── DiskFull                  the tables find no room
     ├── MalformedChangelog        a changelog record is no row of ours
-    └── LostPartition             another worker took a partition over while this one was cut off
+    └── NotLetIn                  the broker is there, but the group did not let this worker in again
 
 Beside it stand stream.embedded.errors (the log) and schemas.state.NewerState. Must not know: who raises them.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
 class StreamError(Exception):
@@ -97,12 +99,23 @@ class MalformedChangelog(StreamError):
         self.offset = offset
 
 
-class LostPartition(StreamError):
-    """Another worker owns `partition` now, and has written to its changelog."""
+class NotLetIn(StreamError):
+    """The group of the workers did not let this one in again within `patience_s` seconds."""
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, patience_s: float) -> None:
         super().__init__(
-            f"partition {partition} was taken over by another worker while this one was stopped or cut off; "
-            "nothing is lost: start this worker again"
+            f"this worker lost its partitions and got none again within {patience_s:.0f} s, though the broker "
+            "answers; nothing is lost: look for a worker that keeps joining and leaving, then start this one again"
         )
-        self.partition = partition
+        self.patience_s = patience_s
+
+
+class DiskFull(StreamError):
+    """The tables in `state` find no room; `cause` is the system's text."""
+
+    def __init__(self, state: Path, cause: str) -> None:
+        super().__init__(
+            f"no space left on the disk of {state} ({cause}): make room and start again; work goes on where it "
+            "stopped"
+        )
+        self.state = state

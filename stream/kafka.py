@@ -1,25 +1,27 @@
 """Faust's transport over Apache Kafka: its own aiokafka driver, with our drain loop and batches.
 
-Owns: what differs from the driver: records reach the agents a fetch at a time, and a flush of the table is
-sent as whole record batches. Found under the entry point `faust.transports: kafka`, before Faust's own.
-Must not know: topics by name, or what records mean.
+Owns: what differs from the driver: of transactions only what was committed is read, records reach the agents a
+fetch at a time together with the position behind them, and reading begins where the tables say. Found under the
+entry point `faust.transports: kafka`, before Faust's own. Must not know: topics by name, what records mean, who
+writes tables (stream.kafka_broker).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, cast
 
+import structlog
 from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
-from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from faust.types.transports import ConsumerT, ProducerT
+from faust.types.transports import ConsumerT
 from mode.threads import WorkerThread
 
-from stream.drain import Drain, DrainingConsumer
-from stream.embedded.log import Record
-from stream.record_batches import Row, append_many
+from stream.drain import Batch, Checkpoint, Drain, DrainingConsumer
+from stream.kafka_broker import record_of
+
+log = structlog.get_logger(__name__)
 
 _FETCH_WAIT_MS: Final = 100
 """How long the broker waits for records before it answers that there are none."""
@@ -44,13 +46,66 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     _fetching: "asyncio.Future[Any] | None" = None
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        self._fetching = asyncio.ensure_future(super()._fetch_records(*args, **kwargs))
+    async def on_start(self) -> None:
+        """Faust calls this when the thread starts."""
+        self._told: dict[Any, int] = {}
+        await super().on_start()
+
+    async def _fetch_records(  # type: ignore[override]  # the rest goes to the driver as it came
+        self, consumer: Any, active_partitions: set[TP], **options: Any
+    ) -> Any:
+        self._fetching = asyncio.ensure_future(super()._fetch_records(consumer, active_partitions, **options))
         try:
             await asyncio.wait({self._fetching})
         finally:
             self._fetching.cancel()
-        return {} if self._fetching.cancelled() else self._fetching.result()
+        if self._fetching.cancelled():
+            return {}
+        return self._with_positions(consumer, self._fetching.result(), active_partitions)
+
+    def _with_positions(self, consumer: Any, fetched: Mapping[Any, list[Any]], active: set[TP]) -> Any:
+        """What was fetched, and how far each partition's reading got: markers and aborted records take offsets too.
+
+        aiokafka moves on over those and tells nobody.
+        """
+        assignment = consumer._subscription.subscription.assignment
+        batches = {}
+        for tp in map(_plain, active if assignment is not None else ()):
+            records = list(fetched.get(tp, ()))
+            position = assignment.state_value(tp)._position if tp in assignment.tps else None
+            if position is None or (not records and position == self._told.get(tp)):
+                continue
+            self._told[tp] = position
+            batches[TP(*tp)] = Batch(records, position)
+        return batches
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        self._told.update({_plain(tp): offset for tp, offset in partitions.items()})
+        await super()._seek_wait(consumer, partitions)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit for people's tools; nothing of ours depends on it, so what goes wrong ends nothing."""
+        consumer = self._ensure_consumer()
+        try:
+            await consumer.commit(
+                {_plain(tp): offset for tp, offset in offsets.items() if tp in self.assignment()}
+            )
+        except KafkaError as error:
+            log.info("offsets are not committed now", cause=repr(error))
+            return False
+        return True
+
+    def rejoin(self) -> None:
+        """Take our place in the group anew. To be called from another thread."""
+        consumer = self._ensure_consumer()
+        self.thread_loop.call_soon_threadsafe(consumer._coordinator.request_rejoin)
+
+    def pause_changelogs(self, topics: set[str]) -> None:
+        """Fetch nothing of these. To be called from another thread."""
+        consumer = self._ensure_consumer()
+        mine = [tp for tp in consumer.assignment() if tp.topic in topics]
+        if mine:
+            self.thread_loop.call_soon_threadsafe(consumer.pause, *mine)
 
     def stop_fetching(self) -> None:
         """End a fetch that waits. To be called from another thread."""
@@ -63,6 +118,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # the driver has it as a literal
+        consumer._isolation_level = "read_committed"  # Faust's exactly_once brings its own transactions
         return consumer
 
 
@@ -77,12 +133,6 @@ class Consumer(DrainingConsumer, driver.Consumer):
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        message = super()._to_message(tp, record)
-        if isinstance(message.value, list):
-            message.value = cast(Any, [_record(each) for each in message.value])
-        return message
-
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's
         self._is_idle.clear()
         try:
@@ -94,77 +144,42 @@ class Consumer(DrainingConsumer, driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop fetching, and let Faust commit what it can.
 
-        No fetch may outlast this: it would wait for the next assignment and take records of that. They are dropped
-        because the flow is stopped, and where recovery has chosen its place in a changelog by then, the table would
-        have a hole.
+        No fetch may outlast this: it would wait for the next assignment and take records of that.
         """
         self.stop_flow()
         await super().on_partitions_revoked(revoked)
         cast(_ConsumerThread, self._thread).stop_fetching()
         await self._is_idle.wait()
 
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        message = super()._to_message(tp, record)
+        if isinstance(record, Batch):
+            message.value = cast(Any, [record_of(each) for each in record.records])
+        return message
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Faust calls this with what is ours from now on; changelogs are read by a consumer of their own."""
+        cast(_ConsumerThread, self._thread).pause_changelogs(self.app.tables.changelog_topics)
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to what is committed, and where nothing is, to the beginning.
+        """Go to where the tables say."""
+        checkpoint = self._checkpoint
+        if checkpoint is None:
+            return await super().seek_to_committed()
+        positions = self._checkpoints(checkpoint)
+        await self.seek_wait(positions)
+        return positions
 
-        The driver leaves a partition without a commit where it is. But a rebalance or a recovery may have dropped
-        a fetch of it, which nobody would ever see again.
-        """
-        committed = await super().seek_to_committed()
-        changelogs = self.app.tables.changelog_topics
-        rest = [tp for tp, offset in committed.items() if not (offset and offset > 0)]
-        streams = [tp for tp in rest if tp.topic not in changelogs]
-        if streams:
-            await self.seek_wait(await self.earliest_offsets(*streams))
-        return committed
-
-    async def still_owns(self, partition: TP) -> bool:
-        """Ask the group's coordinator, with a commit of what is committed already."""
-        if partition not in self.assignment():
-            return False
-        committed = {
-            tp: offset for tp, offset in self._committed_offset.items() if offset and tp in self.assignment()
-        }
-        return await self._commit(committed) if committed else True
-
-    async def keys_between(self, partition: TP, first: int, last: int) -> set[bytes]:
-        """The keys of the records from offset `first` to `last`, read apart from what the group reads."""
-        reader = cast(Any, self._thread)._create_client_consumer(self.transport)
-        at, keys = TopicPartition(*partition), set[bytes]()
-        await reader.start()
-        try:
-            reader.assign([at])
-            reader.seek(at, first)
-            while await reader.position(at) <= last:
-                for record in (await reader.getmany(at, timeout_ms=500)).get(at, ()):
-                    keys.add(record.key or b"")
-        finally:
-            await reader.stop()
-        return keys
-
-
-class Producer(driver.Producer):
-    """The driver's producer, which can also append many records at once."""
-
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"enable_idempotence": True}
-
-    async def append_many(self, records: Iterable[Row]) -> dict[TP, int]:
-        """Append (topic, partition, key, value) in order; the last offset of each partition, once all are there.
-
-        Not atomic: after an error, a prefix may have been appended. Raises ProducerSendError.
-        """
-        try:
-            offsets = await append_many(self._ensure_producer(), records)
-        except KafkaError as error:
-            raise ProducerSendError(f"cannot append: {error!r}") from error
-        return {TP(*partition): offset for partition, offset in offsets.items()}
+    def rejoin(self) -> None:
+        """Take our place in the group anew: what is assigned then is taken over anew."""
+        cast(_ConsumerThread, self._thread).rejoin()
 
 
 class Transport(driver.Transport):
     """What Faust finds for `kafka://`."""
 
     Consumer: ClassVar[type[ConsumerT]] = Consumer
-    Producer: ClassVar[type[ProducerT]] = Producer
 
     #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
     batched_topics: frozenset[str] = frozenset()
@@ -172,20 +187,12 @@ class Transport(driver.Transport):
     #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
     drain: Drain = "batches"
 
-    #: A worker that was away for too long may have missed deletions in a changelog.
-    drops_tombstones: ClassVar[bool] = True
+    #: Where reading begins. Set it before the app starts.
+    checkpoint: Checkpoint | None = None
 
     #: Kafka's own retention applies; see the topics' settings.
     retention_ms: int = 0
 
 
-def _record(record: Any) -> Record:
-    return Record(
-        record.topic,
-        record.partition,
-        record.offset,
-        -1 if record.timestamp is None else record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )
+def _plain(tp: Any) -> Any:
+    return TopicPartition(tp.topic, tp.partition)

@@ -18,3 +18,8 @@ _MOST_STORES_KNOWN: Final = 1_000_000
 def partition_of(store_id: StoreId, partitions: int) -> int:
     """The partition of a store among `partitions`."""
     return int((murmur2(store_id.encode()) & 0x7FFFFFFF) % partitions) if partitions > 1 else 0
+
+
+def partition_of_key(key: bytes | None, partitions: int) -> int:
+    """The partition of a record's key; that of records without one is 0."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions) if key is not None and partitions > 1 else 0

@@ -1,12 +1,13 @@
 """One partition's rows in RocksDB, as Faust lays them out.
 
-Owns: opening a partition's RocksDB, the key under which it keeps its changelog offset, writing rows together
-with that offset, and when rows are too old to go on with. Must not know: what rows mean, or who writes them (a
-worker or a replica).
+Owns: opening a partition's RocksDB, the keys that it keeps beside its rows (schemas.whole), writing rows together
+with the changelog offset that they reach, and when rows are too old to go on with. Must not know: what rows
+mean, or who writes them (a worker or a replica).
 
 Kafka keeps the tombstones of a compacted topic for a day (delete.retention.ms). Whoever comes back later may have
-missed deletions, and must begin anew. So a table says up to when it has all that was written to the changelog: the
-time at which it was begun, that of the last record applied, or that of the last look which found nothing more.
+missed deletions, and must begin with an empty table. So a table says up to when it surely has all that was
+written to the changelog: the time at which it was begun, or at which a flush began that nobody else could have
+come before.
 """
 
 import shutil
@@ -17,18 +18,16 @@ from typing import Final, cast
 
 import rocksdict
 import structlog
-from faust.stores.rocksdb import Store
+
+from schemas.whole import LOCAL_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 
 log = structlog.get_logger(__name__)
 
 Table = rocksdict.Rdict
 """The rows of one partition."""
 
-OFFSET_KEY: Final[bytes] = Store.offset_key
-"""Where Faust keeps the offset of the last changelog record that the rows reflect."""
-
 NOTE_SECONDS: Final = 600.0
-"""How often a table that nothing is written to notes that it is complete."""
+"""How often a partition that nothing is written to notes that it is complete."""
 _COMPLETE_KEY: Final = b"__complete__"
 _MOST_AWAY_SECONDS: Final = 20 * 3600
 """Less than a day, because reading what was missed takes its time too."""
@@ -57,23 +56,39 @@ def open_table(path: Path) -> Table:
     return Table(str(path), options=options)
 
 
-def open_current_table(path: Path) -> Table:
-    """Open, or make, the RocksDB of one partition; made anew where it may have missed deletions."""
-    table, now_s = open_table(path), time.time()
-    if stored_offset(table) is not None and now_s - _complete_s(table) > _MOST_AWAY_SECONDS:
-        log.warning("table is too old to go on with; making it anew", path=str(path))
-        table.close()
-        shutil.rmtree(path)
-        table = open_table(path)
-    if stored_offset(table) is None:
-        note_complete(table, now_s)
-    return table
+def remove_table(table: Table, path: Path) -> None:
+    """Close a partition's RocksDB and remove its files."""
+    table.close()
+    shutil.rmtree(path)
 
 
-def note_complete(table: Table, at_s: float) -> None:
-    """Note that `table` has all that was in the changelog at an instant, in seconds since 1970."""
-    if at_s > _complete_s(table):
-        table[_COMPLETE_KEY] = repr(at_s).encode()
+def is_too_old(table: Table) -> bool:
+    """Whether deletions may have been missed that Kafka has forgotten by now."""
+    return stored_offset(table) is not None and time.time() - _complete_s(table) > _MOST_AWAY_SECONDS
+
+
+def is_whole(table: Table) -> bool:
+    """Whether the table has followed the changelog to an end (schemas.whole)."""
+    return table.get(WHOLE_KEY) is not None
+
+
+def begin_restore(table: Table, end: int) -> None:
+    """From now on nobody takes the table for whole, until the changelog was read up to offset `end`."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    batch.delete(WHOLE_KEY)
+    batch.put(TARGET_KEY, str(end).encode())
+    table.write(batch)
+
+
+def finish_restore(table: Table, reached: int, complete_s: float) -> None:
+    """The table is whole: it has all of the changelog below offset `reached`, as it was at `complete_s`."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    batch.put(WHOLE_KEY, b"1")
+    batch.delete(TARGET_KEY)
+    if reached:
+        batch.put(OFFSET_KEY, str(reached - 1).encode())
+    batch.put(_COMPLETE_KEY, repr(complete_s).encode())
+    table.write(batch)
 
 
 def _complete_s(table: Table) -> float:
@@ -85,7 +100,7 @@ def rows_of(table: Table) -> Iterator[tuple[bytes, bytes]]:
     return (
         (key, value)
         for key, value in cast("Iterable[tuple[bytes, bytes]]", table.items())
-        if key not in (OFFSET_KEY, _COMPLETE_KEY)
+        if not key.startswith(LOCAL_PREFIX)
     )
 
 
@@ -95,17 +110,33 @@ def stored_offset(table: Table) -> int | None:
     return None if offset is None else int(offset)
 
 
+class RowBatch:
+    """Rows on their way into one table, all at once."""
+
+    def __init__(self) -> None:
+        self._batch = rocksdict.WriteBatch(raw_mode=True)
+
+    def add(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Put rows; None deletes. Of one key the last counts."""
+        put, delete = self._batch.put, self._batch.delete
+        for key, value in rows:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+
+    def write(self, table: Table, offset: int, complete_s: float | None = None) -> None:
+        """Write them, the changelog offset that they reach, and up to when the table then surely has everything."""
+        self._batch.put(OFFSET_KEY, str(offset).encode())
+        if complete_s is not None:
+            self._batch.put(_COMPLETE_KEY, repr(complete_s).encode())
+        table.write(self._batch)
+
+
 def write_rows(
-    table: Table, rows: Iterable[tuple[bytes, bytes | None]], offset: int, written_s: float
+    table: Table, rows: Iterable[tuple[bytes, bytes | None]], offset: int, complete_s: float | None = None
 ) -> None:
-    """Write rows (None deletes), the changelog offset they reach, and when that was written, as one WriteBatch."""
-    batch = rocksdict.WriteBatch(raw_mode=True)
-    for key, value in rows:
-        if value is None:
-            batch.delete(key)
-        else:
-            batch.put(key, value)
-    batch.put(OFFSET_KEY, str(offset).encode())
-    if written_s > _complete_s(table):
-        batch.put(_COMPLETE_KEY, repr(written_s).encode())
-    table.write(batch)
+    """Write rows in one go (see RowBatch)."""
+    batch = RowBatch()
+    batch.add(rows)
+    batch.write(table, offset, complete_s)

@@ -15,7 +15,7 @@ from faust.types import TP, ConsumerMessage
 from faust.types.core import HeadersArg
 from mode import Seconds
 
-from stream.drain import DrainingConsumer, RecordMap
+from stream.drain import Batch, DrainingConsumer, RecordMap
 from stream.embedded.housekeeping import PERIOD_S, keep_bounded
 from stream.embedded.log import EmbeddedLog, Record, TopicPartition
 from stream.embedded.threads import LogThread, Watcher
@@ -52,6 +52,7 @@ class Consumer(DrainingConsumer):
         super().__init__(*args, **kwargs)
         self._embedded = cast("Transport", self.transport)
         self._assigned: set[TP] = set()
+        self._wanted: set[str] = set()
         self._positions: dict[TP, int] = {}
         self._end_offsets: dict[TopicPartition, int] = {}
         self._seeks = 0
@@ -100,16 +101,16 @@ class Consumer(DrainingConsumer):
         """Look for new records now. To be called in the event loop."""
         self._changed.set()
 
-    async def still_owns(self, partition: TP) -> bool:
-        """Always: a lock keeps other workers away."""
-        return partition in self._assigned
-
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Read `topics`, declaring unknown ones as a broker that creates topics by itself would."""
-        wanted = set(topics)
-        await self._embedded.topics.ensure(self._asking, wanted)
+        self._wanted = set(topics)
+        await self._embedded.topics.ensure(self._asking, self._wanted)
         # Faust's callbacks wait until this method has returned, so the rest happens in the background.
-        self.add_future(self._rebalance(wanted))
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Be assigned all that we read, anew."""
+        self.add_future(self._rebalance(self._wanted))
 
     async def _rebalance(self, topics: set[str]) -> None:
         app = self.app
@@ -175,7 +176,9 @@ class Consumer(DrainingConsumer):
         if self._seeks != seeks or not self.flow_active:
             return {}  # somebody moved us while we were reading
         self._positions.update({tp: records[-1].offset + 1 for tp, records in fetched.items()})
-        return fetched
+        return cast(
+            RecordMap, {tp: Batch(records, records[-1].offset + 1) for tp, records in fetched.items()}
+        )
 
     def _single_message(self, tp: TP, record: Record) -> ConsumerMessage:
         return ConsumerMessage(
@@ -198,11 +201,16 @@ class Consumer(DrainingConsumer):
         self._changed.set()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to the committed offset of every assigned partition, except those of changelogs.
+        """Go to where the tables say; where there are none, to the committed offset of every assigned partition.
 
-        Recovery places changelogs. A partition without a commit starts where `consumer_auto_offset_reset`
-        says, and so does one whose commit lies beyond its end because the log was made anew.
+        A partition without a commit starts where `consumer_auto_offset_reset` says, and so does one whose commit
+        lies beyond its end because the log was made anew.
         """
+        checkpoint = self._checkpoint
+        if checkpoint is not None:
+            found = self._checkpoints(checkpoint)
+            self._move(found)
+            return found
         streams = [tp for tp in self._assigned if not self._is_changelog_tp(tp)]
         reset_to_end = self.app.conf.consumer_auto_offset_reset == "latest"
         positions, committed = await self._asking.submit(
@@ -226,6 +234,8 @@ class Consumer(DrainingConsumer):
         self._changed.set()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if self._checkpoint is not None:
+            return True  # it is in the log with the rows
         group = self.app.conf.id
         await self._asking.submit(lambda log: log.commit(group, cast(Mapping[TopicPartition, int], offsets)))
         return True

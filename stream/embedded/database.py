@@ -20,8 +20,8 @@ from stream.embedded.errors import LogBusy, LogNotWritable, LogTooNew, NotALog, 
 from stream.embedded.rows import COLUMNS
 from stream.embedded.turn import Turn
 
-VERSION: Final = 1
-"""Version of the schema below, kept in `PRAGMA user_version`."""
+VERSION: Final = 2
+"""Version of the schema below, kept in `PRAGMA user_version`. 1 had no identity."""
 
 APPLICATION_ID: Final = 0x53504C47
 """'SPLG' in `PRAGMA application_id`: tells our file from any other SQLite database."""
@@ -45,8 +45,13 @@ _SCHEMA: Final = (
     "CREATE TABLE commits (group_id TEXT NOT NULL, partition_id INTEGER NOT NULL,"
     " next_offset INTEGER NOT NULL, PRIMARY KEY (group_id, partition_id)) WITHOUT ROWID",
     f"PRAGMA application_id = {APPLICATION_ID}",
+)
+_IDENTITY: Final = (
+    "CREATE TABLE identity (id TEXT NOT NULL)",
+    "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
     f"PRAGMA user_version = {VERSION}",
 )
+"""What version 2 added: a log that was made in the place of another one is told from it."""
 
 
 def records_table(partition_id: int) -> str:
@@ -136,6 +141,8 @@ class Database:
             raise NotALog(self.path)
         if version > VERSION:
             raise LogTooNew(self.path, version, VERSION)
+        if version < VERSION:
+            self._migrate()
         for setting in (
             "synchronous = FULL",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
@@ -155,7 +162,20 @@ class Database:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             if self._is_empty():  # another process may have been first
-                for statement in _SCHEMA:
+                for statement in (*_SCHEMA, *_IDENTITY):
+                    self._connection.execute(statement)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _migrate(self) -> None:
+        """Bring a file of version 1 up to date, in one transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            if self._pragma("user_version") < VERSION:  # another process may have been first
+                for statement in _IDENTITY:
                     self._connection.execute(statement)
             self._connection.execute("COMMIT")
         except BaseException:

@@ -56,6 +56,8 @@ class TopicInfo(msgspec.Struct, frozen=True):
     cleanup: Cleanup
 
 
+_COMMIT: Final = "INSERT OR REPLACE INTO commits VALUES (?, ?, ?)"
+
 _pack_headers = msgspec.msgpack.Encoder().encode
 _unpack_headers = msgspec.msgpack.Decoder(Headers).decode
 _decode_ends = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
@@ -109,11 +111,24 @@ class EmbeddedLog:
             topics = db.execute("SELECT name, partitions, cleanup FROM topics ORDER BY name").fetchall()
         return {name: TopicInfo(partitions, cleanup) for name, partitions, cleanup in topics}
 
-    def append(self, records: Iterable[NewRecord]) -> list[int]:
+    def identity(self) -> str:
+        """What no other log has: one that was made in its place has another."""
+        with self._database.reading() as db:
+            (identity,) = db.execute("SELECT id FROM identity").fetchone()
+        return str(identity)
+
+    def append(
+        self,
+        records: Iterable[NewRecord],
+        group: str = "",
+        commits: Mapping[TopicPartition, int] | None = None,
+    ) -> list[int]:
         """Append all `records` in one transaction, or none; their offsets, in the order given.
 
-        Other writers wait meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`.
+        The next offsets to read of `commits` are noted for `group` in the same transaction. Other writers wait
+        meanwhile: keep it to some ten thousand records. Raises `UnknownPartition`.
         """
+        rows = [(group, self._id(*partition), offset) for partition, offset in (commits or {}).items()]
         tails: dict[TopicPartition, _Tail] = {}
         offsets: list[int] = []
         with self._database.transaction() as db:
@@ -126,6 +141,7 @@ class EmbeddedLog:
                 tail.take(record)
             for tail in tails.values():
                 tail.write(db)
+            db.executemany(_COMMIT, rows)
         return offsets
 
     def read(
@@ -170,7 +186,7 @@ class EmbeddedLog:
         """Note for `group` the next offset to read of each partition, all in one transaction."""
         commits = [(group, self._id(*partition), offset) for partition, offset in offsets.items()]
         with self._database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?)", commits)
+            db.executemany(_COMMIT, commits)
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """The next offset to read of each partition that `group` has committed."""

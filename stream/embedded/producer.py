@@ -8,7 +8,7 @@ fsync for thousands of records and a quiet one adds no delay.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -126,24 +126,6 @@ class Producer(base.Producer):
     ) -> RecordMetadata:
         """Send a record and wait until it is durable."""
         return await (await self.send(topic, key, value, partition, timestamp, headers))
-
-    async def append_many(
-        self,
-        records: Iterable[tuple[str, int, bytes | None, bytes | None]],
-        *,
-        timestamp_ms: int | None = None,
-    ) -> dict[TP, int]:
-        """Append (topic, partition, key, value) in one transaction; the last offset of each partition.
-
-        All of them get one timestamp, the wall clock's if None. They come after everything that was sent
-        before this call. Raises `LogError`: then none was written.
-        """
-        stamp = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        rows = [NewRecord(topic, partition, key, value, stamp) for topic, partition, key, value in records]
-        await self.flush()
-        offsets = await self._log.submit(lambda log: log.append(rows))
-        self._embedded.wake_consumer()
-        return {TP(row.topic, row.partition): offset for row, offset in zip(rows, offsets, strict=True)}
 
     async def flush(self) -> None:
         """Wait until everything sent so far is durable.

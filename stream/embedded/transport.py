@@ -15,7 +15,7 @@ from faust.types.enums import ProcessingGuarantee
 from faust.types.transports import ConsumerCallback, ConsumerT, ProducerT
 from yarl import URL
 
-from stream.drain import Drain
+from stream.drain import Checkpoint, Drain
 from stream.embedded.consumer import Consumer
 from stream.embedded.producer import Producer
 from stream.embedded.topics import Topics
@@ -33,6 +33,9 @@ class Transport(base.Transport):
 
     #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
     drain: Drain = "batches"
+
+    #: Where reading begins. Set it before the app starts.
+    checkpoint: Checkpoint | None = None
 
     #: How long applied records stay in the log, in milliseconds. Set it before the app starts.
     retention_ms: int = 7 * 24 * 3_600_000

@@ -1,0 +1,301 @@
+"""Apache Kafka as a worker needs it beside Faust's transport: writers that fence, the changelog, offsets.
+
+Owns: one transactional producer per partition, and what is asked of Kafka. Must not know: Faust, what rows mean.
+
+The producer's `transactional.id` belongs to the partition. Starting a new one (InitProducerId) ends the open
+transaction of whoever had the id before, and nothing that one sends is ever taken again: not after a pause of days,
+and whatever the group believes. Fencing by the group's generation instead lets a late commit through.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+)
+
+from schemas.settings import Settings
+from schemas.topics import APP_ID, CHANGELOG
+from stream.broker import Outgoing, PartitionWriter, Rows, WriterLost
+from stream.broker import TopicPartition as At
+from stream.changelog import Stretch
+from stream.connection import client_options
+from stream.embedded.log import Record
+from stream.errors import TopicsUnusable
+from stream.kafka_topic_ids import topic_ids
+from stream.record_batches import LARGE_BYTES, batches
+from stream.topics import MOST_RECORD_BYTES
+
+log = structlog.get_logger(__name__)
+
+TRANSACTIONAL_ID: Final = f"{APP_ID}-{{partition}}"
+"""Workers need the rights Write and Describe on the transactional ids that start with `storepulse-`."""
+
+_BATCH_BYTES: Final = 512 << 10
+_OWN_SECONDS: Final = 15.0
+"""How long a broker may take to give a producer its id, before we try anew."""
+_RETRY_SECONDS: Final = 0.5
+_CLOSE_SECONDS: Final = 3.0
+_FETCH_MS: Final = 100
+_REFUSALS: Final = (TransactionalIdAuthorizationFailed, ClusterAuthorizationFailedError)
+
+
+class KafkaBroker:
+    """See stream.broker.Broker. Make it in a running event loop; it connects when first asked."""
+
+    forgets_deletions = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = client_options(settings)
+        self._asking = _Asking(self._options)
+        self.changelog = KafkaChangelog(self._options, self._asking)
+
+    async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
+        """See stream.broker.Broker."""
+        writers = await asyncio.gather(*map(self._own, partitions))
+        return dict(zip(partitions, writers, strict=True))
+
+    async def _own(self, partition: int) -> PartitionWriter:
+        transactional_id = TRANSACTIONAL_ID.format(partition=partition)
+        has_said = False
+        while True:
+            producer = AIOKafkaProducer(
+                **self._options,
+                transactional_id=transactional_id,
+                max_batch_size=_BATCH_BYTES,
+                max_request_size=MOST_RECORD_BYTES,
+            )
+            try:
+                async with asyncio.timeout(_OWN_SECONDS):
+                    await producer.start()
+            except _REFUSALS as error:
+                await _close(producer)
+                raise TopicsUnusable(
+                    f"Kafka does not let this worker write in transactions ({error!r}): give its user the rights "
+                    "Write and Describe on the transactional ids that start with storepulse-"
+                ) from error
+            except (KafkaError, OSError) as error:  # TimeoutError is one
+                if not has_said:
+                    log.warning(
+                        "cannot become a partition's writer yet", partition=partition, cause=repr(error)
+                    )
+                    has_said = True
+                await _close(producer)
+                await asyncio.sleep(_RETRY_SECONDS)
+            except BaseException:
+                await _close(producer)
+                raise
+            else:
+                return KafkaWriter(partition, producer)
+
+    async def spans(self, partitions: Collection[At]) -> dict[At, tuple[int, int]]:
+        """See stream.broker.Broker."""
+        consumer, asked = await self._asking.consumer(), [TopicPartition(*at) for at in partitions]
+        first, end = await asyncio.gather(consumer.beginning_offsets(asked), consumer.end_offsets(asked))
+        return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in asked}
+
+    async def committed(self, partitions: Collection[At]) -> dict[At, int]:
+        """See stream.broker.Broker."""
+        consumer = await self._asking.consumer()
+        offsets = await asyncio.gather(*(consumer.committed(TopicPartition(*at)) for at in partitions))
+        return {at: offset for at, offset in zip(partitions, offsets, strict=True) if offset is not None}
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """See stream.broker.Broker. Kafka from 2.8 on has them."""
+        consumer = await self._asking.consumer()
+        try:
+            return await topic_ids(consumer, topics)
+        except IncompatibleBrokerVersion:
+            return {}
+
+    async def close(self) -> None:
+        """See stream.broker.Broker."""
+        await self.changelog.close()
+        await self._asking.close()
+
+
+class KafkaWriter:
+    """Writes a partition's flushes, each in one transaction (see stream.broker.PartitionWriter).
+
+    Whatever goes wrong in a transaction, it is lost: whether it was committed only the log can tell, and whoever
+    owns the partition next reads that.
+    """
+
+    def __init__(self, partition: int, producer: Any) -> None:
+        self.partition = partition
+        self.is_lost = False
+        self._producer = producer
+
+    async def write(
+        self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], positions: Mapping[str, int]
+    ) -> int:
+        """See stream.broker.PartitionWriter. `positions` stand in the rows; the group's are committed apart."""
+        if self.is_lost:
+            raise WriterLost(self.partition, "it was lost before")
+        sending: list[asyncio.Future[Any]] = []
+        try:
+            return await self._transact(slices, outgoing, sending)
+        except (KafkaError, AssertionError) as error:  # the latter: a producer that failed for good
+            raise WriterLost(self.partition, repr(error)) from error
+        finally:
+            for each in sending:
+                each.add_done_callback(_seen)
+
+    async def _transact(
+        self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], sending: list[asyncio.Future[Any]]
+    ) -> int:
+        producer, self.is_lost = self._producer, True  # until all of it is there
+        await producer.begin_transaction()
+        for each in outgoing:
+            sent = await producer.send(
+                each.topic,
+                each.value,
+                each.key,
+                partition=each.partition,
+                timestamp_ms=each.timestamp_ms,
+                headers=list(each.headers),
+            )
+            sending.append(sent)
+            if len(each.value or b"") + len(each.key or b"") >= LARGE_BYTES:
+                await sent
+        last, count, now_ms = None, 0, time.time_ns() // 1_000_000
+        async for rows in slices:
+            for batch in batches(producer, rows, now_ms):
+                last, count = (
+                    await producer.send_batch(batch, CHANGELOG, partition=self.partition),
+                    batch.record_count(),
+                )
+                sending.append(last)
+        for sent in sending:
+            await sent
+        await producer.commit_transaction()
+        if last is None:
+            raise AssertionError("a flush has at least the row of its positions")
+        self.is_lost = False
+        return int((await last).offset + count)  # the transaction's marker
+
+    async def close(self) -> None:
+        """See stream.broker.PartitionWriter."""
+        self.is_lost = True
+        await _close(self._producer)
+
+
+class KafkaChangelog:
+    """The changelog, read committed (see stream.changelog.ChangelogReader)."""
+
+    def __init__(self, options: Mapping[str, Any], asking: "_Asking") -> None:
+        self._options = options
+        self._asking = asking
+        self._consumer: Any = None
+        self._reading: tuple[Any, ...] = ()
+
+    async def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """See stream.changelog.ChangelogReader."""
+        consumer = await self._asking.consumer()
+        ends = await consumer.end_offsets([TopicPartition(CHANGELOG, partition) for partition in partitions])
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def begin(self, positions: Mapping[int, int]) -> None:
+        """See stream.changelog.ChangelogReader."""
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **self._options,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=_FETCH_MS,
+                max_partition_fetch_bytes=4 << 20,
+            )
+            await _started(consumer)
+            self._consumer = consumer
+        self._reading = tuple(TopicPartition(CHANGELOG, partition) for partition in positions)
+        self._consumer.unsubscribe()
+        if self._reading:
+            self._consumer.assign(self._reading)
+        for tp in self._reading:
+            self._consumer.seek(tp, positions[tp.partition])
+
+    async def read(self, timeout_s: float) -> list[Stretch]:
+        """See stream.changelog.ChangelogReader."""
+        fetched = await self._consumer.getmany(
+            *self._reading, timeout_ms=min(round(timeout_s * 1000), _FETCH_MS)
+        )
+        stretches = []
+        for tp in self._reading:
+            records = fetched.get(tp, ())
+            # What was asked of aiokafka has no answer for a fetch of markers alone: it moves on and tells nobody.
+            position = await self._consumer.position(tp)
+            stretches.append(Stretch(tp.partition, [record_of(each) for each in records], position))
+        return stretches
+
+    async def close(self) -> None:
+        """See stream.changelog.ChangelogReader."""
+        if self._consumer is not None:
+            await _close(self._consumer)
+            self._consumer = None
+
+
+class _Asking:
+    """A consumer that only asks, connected when first needed; it sees open transactions' records as there."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._connecting = asyncio.Lock()
+        self._consumer: Any = None
+
+    async def consumer(self) -> Any:
+        """The consumer. Raises KafkaError."""
+        async with self._connecting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(**self._options, group_id=APP_ID, enable_auto_commit=False)
+                await _started(consumer)
+                self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Let go of the broker."""
+        if self._consumer is not None:
+            await _close(self._consumer)
+            self._consumer = None
+
+
+def record_of(record: Any) -> Record:
+    """A record as aiokafka has it, as ours."""
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        -1 if record.timestamp is None else record.timestamp,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )
+
+
+async def _started(consumer: Any) -> None:
+    try:
+        await consumer.start()
+    except BaseException:
+        await _close(consumer)
+        raise
+
+
+async def _close(client: Any) -> None:
+    """Close a client of aiokafka, which may wait for a broker that is gone; then it is left behind."""
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait({stopping}, timeout=_CLOSE_SECONDS)
+    stopping.add_done_callback(_seen)
+    stopping.cancel()
+
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    """Look at how a future ended, which asyncio would complain about otherwise."""
+    if not future.cancelled():
+        future.exception()

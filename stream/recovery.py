@@ -1,0 +1,70 @@
+"""Faust's recovery, whose work is done by us: partitions are taken over, then the streams begin.
+
+Owns: when that happens in a rebalance. Must not know: what taking over means (stream.takeover).
+
+Faust's own recovery reads the changelog through the group's consumer and waits for a record at its end, which
+may be none: behind a transaction stands a marker. So nothing of it is used but its place.
+
+    assigned ──▶ take over (fence, restore, positions) ──▶ seek, and let records flow
+                      ▲ cancelled by the next revocation
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
+from mode import Service
+
+TakeOver = Callable[[list[int], list[int]], Awaitable[None]]
+"""Given the partitions that are ours, and those that we keep a copy of."""
+
+
+class TableRecovery(Recovery):
+    """Takes partitions over in the place of Faust's recovery."""
+
+    take_over: TakeOver | None = None
+    """Awaited with the partitions of each assignment before records flow. What it raises ends the app."""
+
+    _taking_over: "asyncio.Future[None] | None" = None
+
+    def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Faust calls this at the start of a rebalance: what was being taken over is not ours any more."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        while not await self.wait_for_stopped(self.signal_recovery_start):  # type: ignore[arg-type]
+            self.signal_recovery_start.clear()
+            generation_id = self._generation_id
+            actives = sorted({tp.partition for tp in self.active_tps})
+            standbys = sorted({tp.partition for tp in self.standby_tps} - set(actives))
+            self._set_recovery_started()
+            self._taking_over = asyncio.ensure_future(self._take_over(actives, standbys))
+            try:
+                await asyncio.wait({self._taking_over})
+                if self._taking_over.cancelled():
+                    continue
+                self._taking_over.result()
+                self._set_recovery_ended()
+                with suppress(RebalanceAgain, ServiceStopped):
+                    await self._resume_streams(generation_id)
+            except Exception as error:
+                await self.app.crash(error)
+                raise
+            finally:
+                self._taking_over.cancel()
+
+    async def _take_over(self, actives: list[int], standbys: list[int]) -> None:
+        if self.take_over is not None:
+            await self.take_over(actives, standbys)
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        """The changelog is read by stream.changelog."""
+
+    @Service.task
+    async def _publish_stats(self) -> None:
+        """The changelog's reader says how far it is."""

@@ -1,0 +1,131 @@
+"""Taking partitions over: fence, restore, read positions.
+
+Owns: the order of these steps, which is the proof that nothing is lost, and copies that are kept in step. Must not
+know: which broker it is, Faust.
+
+    1. fence      whoever wrote the partition before can write no more
+    2. restore    the table, to the end of the changelog as it is after that
+    3. begin      the sources, from the positions in the table; what is gone before those is a loss
+
+The other way round, a last flush of the old owner could be missed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from schemas.state import META_TOPICS, decode_topics
+from schemas.topics import CHANGELOG, SOURCES
+from stream.broker import Broker
+from stream.changelog import Follower
+from stream.ledgers import Ledgers
+from stream.losses import TopicSpan
+from stream.rocks import Table, is_too_old, is_whole, stored_offset
+from stream.tables import StoreTable
+
+log = structlog.get_logger(__name__)
+
+_TOPICS: Final = (*(spec.name for spec in SOURCES), CHANGELOG)
+
+
+class TakeOver:
+    """Takes over the partitions of each assignment. `crash` is told what ends the copies of other partitions."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        table: StoreTable,
+        ledgers: Ledgers,
+        *,
+        skip_malformed: bool,
+        crash: Callable[[Exception], object],
+    ) -> None:
+        self._broker = broker
+        self._table = table
+        self._ledgers = ledgers
+        self._skip_malformed = skip_malformed
+        self._crash = crash
+        self._copying: asyncio.Task[None] | None = None
+
+    async def __call__(self, actives: list[int], standbys: list[int]) -> None:
+        """Take over `actives`, and keep copies of `standbys` in step from now on.
+
+        Raises TopicsUnusable, PartitionsAdded, MalformedChangelog, NewerState, and what broker and RocksDB raise.
+        """
+        await self.stop_copying()
+        began_s = time.monotonic()
+        writers = await self._broker.own(actives)
+        try:
+            ids = await self._broker.topic_ids(_TOPICS)
+            ends = await self._broker.changelog.ends(actives) if actives else {}
+            unwritten = [partition for partition in actives if self._is_of_other_log(partition, ends, ids)]
+            tables = {p: self._opened(p, ends[p]) for p in actives if p not in unwritten}
+            await Follower(self._broker.changelog, skip_malformed=self._skip_malformed).restore(tables)
+            spans = await self._spans(actives, ids)
+            for partition in actives:
+                await self._ledgers.begin(
+                    partition, writers[partition], spans[partition], ids, rewrites_all=partition in unwritten
+                )
+                del writers[partition]
+        finally:
+            for writer in writers.values():
+                await writer.close()
+        log.info("partitions taken over", partitions=actives, seconds=round(time.monotonic() - began_s, 3))
+        if standbys:
+            self._copying = asyncio.create_task(self._copy(standbys))
+
+    async def stop_copying(self) -> None:
+        """Leave the copies as they are."""
+        if self._copying is not None:
+            self._copying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._copying
+            self._copying = None
+
+    async def _copy(self, standbys: list[int]) -> None:
+        try:
+            ends = await self._broker.changelog.ends(standbys)
+            tables = {partition: self._opened(partition, ends[partition]) for partition in standbys}
+            follower = Follower(self._broker.changelog, skip_malformed=self._skip_malformed)
+            await follower.follow(tables)
+        except Exception as error:
+            self._crash(error)
+
+    def _is_of_other_log(self, partition: int, ends: Mapping[int, int], ids: Mapping[str, str]) -> bool:
+        """Whether a whole table stands beside a changelog that was made again and is empty: it can fill that."""
+        table = self._table.rows(partition)
+        made_from, found = decode_topics(table.get(META_TOPICS)).get(CHANGELOG), ids.get(CHANGELOG)
+        is_same = made_from is not None and made_from == found
+        return ends[partition] == 0 and stored_offset(table) is not None and is_whole(table) and not is_same
+
+    def _opened(self, partition: int, end: int) -> Table:
+        """The table, without its rows where those cannot be gone on with."""
+        table = self._table.rows(partition)
+        offset = stored_offset(table)
+        if offset is not None and offset >= end:
+            log.warning("the table is ahead of its changelog; reading all of that again", partition=partition)
+            return self._table.made_anew(partition)
+        if self._broker.forgets_deletions and is_too_old(table):
+            log.warning("the table is too old to go on with; reading all again", partition=partition)
+            return self._table.made_anew(partition)
+        return table
+
+    async def _spans(self, actives: list[int], ids: Mapping[str, str]) -> dict[int, dict[str, TopicSpan]]:
+        every = [(spec.name, partition) for partition in actives for spec in SOURCES]
+        if not every:
+            return {}
+        spans, committed = await self._broker.spans(every), await self._broker.committed(every)
+        return {
+            partition: {
+                topic: TopicSpan(
+                    *spans[topic, partition], committed.get((topic, partition)), ids.get(topic, "")
+                )
+                for topic, at in every
+                if at == partition
+            }
+            for partition in actives
+        }

@@ -68,7 +68,6 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
     app = _create_app(settings, partitions)
     broker = open_broker(settings)
     table = store_table(app, partitions)
-    outage = Outage(settings, broker)
 
     def rejoin() -> None:
         outage.lost()
@@ -83,6 +82,7 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
         skip_malformed=settings.malformed_changelog == "skip",
         crash=lambda error: asyncio.ensure_future(app.crash(error)),
     )
+    outage = Outage(settings.outage_seconds, take_over.look_for_losses)
     cast(StoreTableManager, app.tables).recovery.take_over = take_over
     cast(Any, app.transport).checkpoint = ledgers
     _watch_rebalances(app, outage)

@@ -24,7 +24,7 @@ import structlog
 from schemas.state import MalformedRow, NewerState, check_row, ends_flush
 from schemas.topics import CHANGELOG
 from stream.embedded.log import Record
-from stream.errors import MalformedChangelog
+from stream.errors import ChangelogCut, MalformedChangelog
 from stream.rocks import NOTE_SECONDS, Table, begin_restore, finish_restore, stored_offset, write_rows
 
 log = structlog.get_logger(__name__)
@@ -112,6 +112,7 @@ class Follower:
         while any(each.target is not None for each in self._partitions.values()):
             count += await self._step(is_final=True)
             self._say_progress()
+        await self._reader.begin({})
         if count:
             log.info("tables restored", records=count, seconds=round(time.monotonic() - began_s, 2))
         return count
@@ -155,8 +156,10 @@ class Follower:
         count = 0
         for stretch in stretches:
             each = self._partitions.get(stretch.partition)
-            if each is None or stretch.position <= each.position:
+            if each is None or stretch.position == each.position:
                 continue
+            if stretch.position < each.position:
+                raise ChangelogCut(stretch.partition, each.position)
             has_hole, each.may_begin_at = _has_hole(each.may_begin_at, stretch)
             if each.target is None and has_hole:
                 await self._read_past_hole(stretch.partition, each)

@@ -9,6 +9,7 @@
     ├── BrokerLost                the broker was there, and refused or did not answer any more
     ├── DiskFull                  the tables find no room
     ├── MalformedChangelog        a changelog record is no row of ours
+    ├── ChangelogCut              the changelog was deleted or cut short while it was being followed
     └── NotLetIn                  the broker is there, but the group did not let this worker in again
 
 Beside it stand stream.embedded.errors (the log) and schemas.state.NewerState. Must not know: who raises them.
@@ -97,6 +98,18 @@ class MalformedChangelog(StreamError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class ChangelogCut(StreamError):
+    """The changelog of `partition` ends before `position`, up to which it was followed already."""
+
+    def __init__(self, partition: int, position: int) -> None:
+        super().__init__(
+            f"the changelog of partition {partition} was deleted or cut short: it ends before offset {position}, up "
+            "to which it was followed. Start this again: it then reads all of it from the beginning"
+        )
+        self.partition = partition
+        self.position = position
 
 
 class NotLetIn(StreamError):

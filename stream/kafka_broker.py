@@ -143,7 +143,11 @@ class KafkaWriter:
         try:
             return await self._transact(slices, outgoing, sending)
         except (KafkaError, AssertionError) as error:  # the latter: a producer that failed for good
+            self.is_lost = True
             raise WriterLost(self.partition, repr(error)) from error
+        except BaseException:
+            self.is_lost = True
+            raise
         finally:
             for each in sending:
                 each.add_done_callback(_seen)
@@ -151,7 +155,7 @@ class KafkaWriter:
     async def _transact(
         self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], sending: list[asyncio.Future[Any]]
     ) -> int:
-        producer, self.is_lost = self._producer, True  # until all of it is there
+        producer = self._producer
         await producer.begin_transaction()
         for each in outgoing:
             sent = await producer.send(
@@ -178,7 +182,6 @@ class KafkaWriter:
         await producer.commit_transaction()
         if last is None:
             raise AssertionError("a flush has at least the row of its positions")
-        self.is_lost = False
         return int((await last).offset + count)  # the transaction's marker
 
     async def close(self) -> None:

@@ -82,7 +82,7 @@ _STAMPS_DAYS: Final = 400
 
 @dataclass(slots=True)
 class _Pending:
-    """News of one partition and how far it reaches, the writer under which it came, what to do when it is written."""
+    """News of one partition, how far it reaches, the writer under which it came, and what to do after."""
 
     writer: PartitionWriter
     positions: dict[str, int]
@@ -195,6 +195,14 @@ class Ledgers:
     def taken_to(self, partition: int, topic: str) -> int:
         """The next offset of `topic` to be taken in; 0 where the partition is not ours."""
         return self._ours[partition].taken[topic] if partition in self._ours else 0
+
+    def all_taken(self) -> dict[tuple[str, int], int]:
+        """The next offset to be taken in of each (topic, partition) that is ours."""
+        return {
+            (topic, partition): offset
+            for partition, ours in self._ours.items()
+            for topic, offset in ours.taken.items()
+        }
 
     def written_to(self, partition: int, topic: str) -> int:
         """The same of what is written."""

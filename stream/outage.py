@@ -5,28 +5,29 @@ Owns: when that is too long, and what is said then. Must not know: how a broker 
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
-from schemas.settings import Settings
-from schemas.topics import POLLS
-from stream.broker import Broker
 from stream.errors import BrokerLost, NotLetIn
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 10.0
 _SAY_SECONDS: Final = 60.0
 
 
 class Outage:
-    """Watches whether broker and group still serve this worker."""
+    """Watches whether broker and group still serve this worker.
 
-    def __init__(self, settings: Settings, broker: Broker) -> None:
-        self._patience_s = settings.outage_seconds
-        self._broker = broker
+    `patience_s` is in seconds; `ask` asks the broker something, and raises where it does not answer.
+    """
+
+    def __init__(self, patience_s: float, ask: Callable[[], Awaitable[object]]) -> None:
+        self._patience_s = patience_s
+        self._ask = ask
         self._unserved_s: float | None = time.monotonic()
         self._unanswered_s: float | None = None
 
@@ -65,7 +66,7 @@ class Outage:
         """Why the broker does not answer; empty where it does."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._broker.spans([(POLLS, 0)])
+                await self._ask()
         except Exception as error:  # whatever it raises is what is wrong with it
             return str(error) or type(error).__name__
         return ""

@@ -23,7 +23,7 @@ from schemas.topics import CHANGELOG, SOURCES
 from stream.broker import Broker
 from stream.changelog import Follower
 from stream.ledgers import Ledgers
-from stream.losses import TopicSpan
+from stream.losses import TopicSpan, resumption
 from stream.rocks import Table, is_too_old, is_whole, stored_offset
 from stream.tables import StoreTable
 
@@ -77,6 +77,19 @@ class TakeOver:
         log.info("partitions taken over", partitions=actives, seconds=round(time.monotonic() - began_s, 3))
         if standbys:
             self._copying = asyncio.create_task(self._copy(standbys))
+
+    async def look_for_losses(self) -> None:
+        """Have a partition taken over anew where its topics are not what was applied any more, also where no record
+        tells of it: a topic that was deleted and made again may stay empty. Raises what the broker raises.
+        """
+        before = self._ledgers.all_taken()
+        ids, spans = await self._broker.topic_ids(_TOPICS), await self._broker.spans(list(before))
+        for (topic, partition), taken_to in before.items():
+            span = TopicSpan(*spans[topic, partition], None, ids.get(topic, ""))
+            is_still = self._ledgers.owns(partition) and self._ledgers.taken_to(partition, topic) == taken_to
+            found = resumption(taken_to, self._ledgers.topic_id(partition, topic), span) if is_still else None
+            if found is not None and found.why:
+                self._ledgers.lose(partition, found.why)
 
     async def stop_copying(self) -> None:
         """Leave the copies as they are."""

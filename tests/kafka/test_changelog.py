@@ -136,53 +136,6 @@ def test_a_replica_says_of_junk_what_a_worker_says(
         wait_until_applied(skipping.state, ends)
 
 
-def test_stale_rows_that_a_woken_worker_writes_late_do_not_last(
-    clean_kafka: Kafka, sample: Sample, tmp_path: Path
-) -> None:
-    """Half of the polls; a copy of their rows; all polls; the copy again, as if late; a poll more; recovery."""
-    half = tmp_path / "half"
-    shutil.copytree(sample.folder, half)
-    polls = pl.read_csv(half / "store_status.csv", infer_schema=False)
-    polls.sort("timestamp_utc").head(len(polls) // 2).write_csv(half / "store_status.csv")
-    with fleet(clean_kafka.url, tmp_path / "fleet") as ours:
-        worker = ours.worker()
-        ours.replay(half)
-        ours.report()
-        stale = rows_in_changelog(ours, partition=3)
-        ours.replay(sample.folder)
-        assert ours.report() == sample.report
-        produce(ours.url, CHANGELOG, [(key, value, 3) for key, value in stale.items()])
-        ours.replay(sample.folder)
-        assert ours.report() == sample.report
-        worker.kill()
-        shutil.rmtree(worker.state)
-        ours.worker()
-        ours.replay(only("hours and zones", sample, tmp_path / "again"))
-        assert ours.report() == sample.report
-        assert "somebody else wrote to our changelog" in ours.outputs()
-
-
-def test_stale_rows_of_a_store_that_was_forgotten_meanwhile_are_deleted_again(
-    clean_kafka: Kafka, tmp_path: Path
-) -> None:
-    """A store is polled and forgotten; its rows come once more, as if late; another store is polled."""
-    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
-        worker = ours.ready_worker()
-        produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])
-        wait_until_applied(worker.state, {(POLLS, 0): 1})
-        stale = rows_in_changelog(ours, partition=0)
-        produce(ours.url, POLLS, [(_STORE.encode(), None, 0)])
-        wait_until_applied(worker.state, {(POLLS, 0): 2})
-        produce(ours.url, CHANGELOG, [(key, value, 0) for key, value in stale.items()])
-        produce(ours.url, POLLS, [(b"s2", poll_of(StoreId("s2")), 0)])
-        wait_until_applied(worker.state, {(POLLS, 0): 3})
-        last = {record.key: record.value for record in records_of(ours.url, CHANGELOG)}
-    assert [key[:1] for key in sorted(stale)] == [PAGE_PREFIX, HEAD_PREFIX]
-    assert {last[key] for key in stale} == {None}
-    assert last[head_key(StoreId("s2"))] is not None
-
-
-@pytest.mark.parametrize("command", ["worker", "replica"])
 def test_a_table_that_was_away_for_a_day_comes_back_without_what_was_deleted_meanwhile(
     command: str, clean_kafka: Kafka, tmp_path: Path
 ) -> None:

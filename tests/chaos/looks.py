@@ -15,12 +15,10 @@ from typing import Final, Protocol
 import httpx
 
 from query_api.errors import QueryError
-from query_api.reader import Reader
-from query_api.report import write_report
-from schemas.settings import Settings
 from schemas.values import format_timestamp
 from scripts.sinks import Positions
 from tests.chaos.sending import AS_OF_US
+from tests.chaos.tables import Tables, report_text
 
 _PAUSE_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 30.0
@@ -59,26 +57,32 @@ class View(Protocol):
 
 @dataclass(slots=True)
 class TablesView:
-    """The tables of a state folder, read as an API reads them."""
+    """The whole tables of a state folder: of all `partitions`, or of as many as a worker has."""
 
     name: str
     state: Path
     scratch: Path
+    partitions: int
     is_of_all: bool
-    _reader: Reader = field(init=False)
+    _tables: Tables = field(init=False)
 
     def __post_init__(self) -> None:
-        self._reader = Reader(Settings(state=self.state))
+        self._tables = Tables(self.state, self.scratch)
 
     def look(self, since_s: float) -> Look | None:
-        asked_s = time.monotonic() - since_s
-        with suppress(QueryError), self._reader.snapshot() as snapshot:
-            write_report(snapshot, AS_OF_US, self.scratch)
-            return Look(self.name, asked_s, snapshot.applied(), self.scratch.read_text(), self.is_of_all)
+        asked_s, positions, rows = time.monotonic() - since_s, Positions(), dict[str, str]()
+        with suppress(QueryError):
+            whole = self._tables.catch_up()
+            if self.is_of_all and len(whole) < self.partitions:
+                return None
+            for partition, table in whole.items():
+                positions |= table.applied(partition)
+                rows |= table.rows(AS_OF_US)
+            return Look(self.name, asked_s, positions, report_text(rows), self.is_of_all)
         return None
 
     def close(self) -> None:
-        self._reader.close()
+        self._tables.close()
 
 
 @dataclass(slots=True)

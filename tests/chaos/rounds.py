@@ -126,7 +126,9 @@ class Scene:
 
     def _look_at_a_new_replica(self) -> None:
         fleet_ = self.world.fleet
-        view = TablesView("new replica", fleet_.folder / "new", fleet_.folder / "new.csv", is_of_all=True)
+        view = TablesView(
+            "new replica", fleet_.folder / "new", fleet_.folder / "look-new", self.partitions, is_of_all=True
+        )
         replica = fleet_.run("replica", state="new")
 
         def lacking() -> dict[str, Lag]:
@@ -167,7 +169,7 @@ def scene(name: str, ground: Ground, folder: Path, partitions: int, workers: int
         api = HttpView("api", world.start_api(), teller.confirmed)
         names = [(f"worker {each}", world.state_of(each), False) for each in range(workers)]
         tables: list[View] = [
-            TablesView(view, state, folder / f"{state.name}.csv", is_of_all)
+            TablesView(view, state, folder / f"look-{state.name}", partitions, is_of_all)
             for view, state, is_of_all in (*names, ("old replica", world.host, True))
         ]
         try:

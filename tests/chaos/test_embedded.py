@@ -56,7 +56,7 @@ class Log:
 def test_kills_and_lost_tables_change_no_report_on_the_embedded_log(seed: int, tmp_path: Path) -> None:
     story, state = embedded_story(seed), tmp_path / "state"
     watcher = Watcher(time.monotonic())
-    view = TablesView("tables", state, tmp_path / "tables.csv", is_of_all=True)
+    view = TablesView("tables", state, tmp_path / "look", story.partitions, is_of_all=True)
     with fleet(f"embedded://{state / 'log.db'}", tmp_path, partitions=story.partitions) as ours:
         ours.done(ours.run("topics", state="state"))
         log = Log(Settings(state=state), story.partitions)

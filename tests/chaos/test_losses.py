@@ -14,8 +14,9 @@ from schemas.topics import CHANGELOG, POLLS
 from tests.chaos.actions import Note
 from tests.chaos.sending import Sending
 from tests.chaos.teller import Teller
+from tests.chaos.world import Ground
 from tests.e2e.harness import until, wait_until_applied, wipe_tables
-from tests.kafka.broker import Kafka
+from tests.kafka.broker import wipe
 from tests.kafka.harness import Api, Fleet, asked, ends_of, fleet
 
 _BEFORE: Final = 30
@@ -80,9 +81,10 @@ def says_loss(api: Api) -> bool:
 
 
 @pytest.mark.parametrize("loss", _LOSSES)
-def test_a_loss_is_told_until_it_is_accepted(loss: str, clean_kafka: Kafka, tmp_path: Path) -> None:
+def test_a_loss_is_told_until_it_is_accepted(loss: str, chaos_ground: Ground, tmp_path: Path) -> None:
+    wipe(chaos_ground.broker.bootstrap)
     sending = Sending(Random(1), stores=5, partitions=1, kinds=("single",))
-    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+    with fleet(chaos_ground.url, tmp_path, partitions=1) as ours:
         worker = ours.ready_worker()
         tell(ours, polls(sending, _BEFORE))
         wait_until_applied(worker.state, {(POLLS, 0): _BEFORE})

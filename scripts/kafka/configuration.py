@@ -3,8 +3,8 @@
 Owns: the text of server.properties and log4j2.properties. Must not know: processes.
 
 Three listeners on the loopback: CLIENT, the one that clients are given and `security` is about; INTERNAL, always
-plain, for the broker itself and for asking whether it serves; CONTROLLER. Doors are further plain ones, each of which
-tells its clients another address than its own: that of a proxy in front of it.
+plain, for the broker itself and for asking whether it serves; CONTROLLER. Doors are further plain ones, each of
+which tells its clients another address than its own: that of a proxy in front of it.
 """
 
 from collections.abc import Mapping, Sequence

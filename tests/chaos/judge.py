@@ -1,6 +1,7 @@
 """Was every report right? The oracle says.
 
-Owns: what a report at some positions must be, and which faults a round has shown. Must not know: processes, brokers.
+Owns: what a report at some positions must be, and which faults a round has shown. Must not know: processes, or
+brokers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,7 +43,7 @@ class Judge:
         self._logs = [self.tape.of_partition(partition) for partition in range(self.partitions)]
 
     def of_looks(self, looks: Iterable[Look]) -> list[Fault]:
-        """Reports that went back in time, that differ from the oracle at their positions, that lack what they promise."""
+        """Reports that went back in time, differ from the oracle at their positions, or lack what they promise."""
         faults: list[Fault] = []
         reached: dict[str, Positions] = {}
         for look in looks:

@@ -1,7 +1,7 @@
 """Looks at what can be read, all the time, as an API would.
 
-Owns: asking each view for its report and its positions, over and over, in threads of its own. Must not know: what the
-report should be (tests.chaos.judge).
+Owns: asking each view for its report and its positions, over and over, in threads of its own. Must not know: what
+the report should be (tests.chaos.judge).
 """
 
 import threading
@@ -26,10 +26,11 @@ _ASK_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One report that a view gave out, and the positions that it names. `asked_s` and `known` are of when it was asked for.
+    """One report that a view gave out, and the positions that it names.
 
-    `is_of_all`: the view has all partitions, as a replica has and a worker has not. `known` are the records that the
-    broker had confirmed by then; None where the view does not promise to wait for them.
+    `asked_s` and `known` are of when it was asked for: the latter are the records that the broker had confirmed by
+    then, None where the view does not promise to wait for them. `is_of_all`: the view has all partitions, as a replica
+    has and a worker has not.
     """
 
     view: str

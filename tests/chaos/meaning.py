@@ -1,14 +1,14 @@
 """What the records of the source topics mean, by SPEC 3, in the plainest way.
 
-Owns: which record counts, which must be sent on, which is a dead letter. Shares no code with the product but Kafka's own
-hash. Must not know: brokers, processes, reports.
+Owns: which record counts, which must be sent on, which is a dead letter. Shares no code with the product but Kafka's
+own hash. Must not know: brokers, processes, reports.
 
-The state of a partition is a function of the records in that partition alone, copies that were sent on to it included:
-a copy carries in a header when and where its record was first written (its stamp).
+The state of a partition is a function of the records in that partition alone, copies that were sent on to it
+included: a copy carries in a header when and where its record was first written (its stamp).
 
     polls           a set for each store; a null empties it. A copy written before the last null does not count.
-    hours, zones    the record with the greatest stamp holds. One written to the right partition counts with at least the
-                    timestamp of the store's one before it there; so in the end there is one order, whoever is late.
+    hours, zones    the record with the greatest stamp holds. One written to the right partition counts with at least
+                    the timestamp of the store's one before it there; so there is one order, whoever is late.
 """
 
 import json
@@ -80,7 +80,7 @@ class Bad(ValueError):
 
 
 class Said(NamedTuple):
-    """What a record says of a store: polls, rows of hours or a zone; None forgets. `bad`: reasons for single polls."""
+    """What a record says of a store: polls, rows of hours or a zone; None forgets. `bad`: why single polls are."""
 
     store_id: str
     what: Any
@@ -136,7 +136,7 @@ def meaning_of_partition(records: Iterable[Written], partition: int, partitions:
 
 
 def meaning_of_originals(records: Iterable[Written], partitions: int) -> Meaning:
-    """What the records that producers wrote mean, wherever they put them; copies are left out, their strays count."""
+    """What the records that producers wrote mean, wherever they put them. Copies are left out; strays count."""
     originals = [record for record in records if record.stamp is None]
     whole = Meaning()
     for partition in range(partitions):

@@ -3,8 +3,8 @@
 Owns: lines between a process and a port, open, held or cut. Must not know: Kafka, processes.
 
     open   bytes pass
-    held   connections stand and are accepted, and nothing passes; what was sent meanwhile arrives when the line opens,
-           as after a network that came back before TCP gave up
+    held   connections stand and are accepted, and nothing passes; what was sent meanwhile arrives when the line
+           opens, as after a network that came back before TCP gave up
     cut    connections end, new ones end at once
 """
 
@@ -52,7 +52,7 @@ class Network:
         self._loop.close()
 
     def add_line(self, port: int, to_port: int) -> None:
-        """Listen on `port` of the loopback, and lead what connects there to `to_port`; the next line's number is its own."""
+        """Lead what connects to `port` of the loopback to `to_port`. Lines are numbered in the order they are added."""
         line = _Line(to_port)
         self._run(line.listen(port))
         self._lines.append(line)

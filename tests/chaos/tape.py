@@ -37,7 +37,10 @@ class Tape:
 
 
 def tape_of(bootstrap: str, partitions: int) -> Tape:
-    """Read it all, up to where it ends now. An open transaction hides what stands behind it, as it does for everyone."""
+    """Read it all, up to where it ends now.
+
+    An open transaction hides what stands behind it, as it does for everyone.
+    """
     return tape_from(asyncio.run(_read(bootstrap, partitions)))
 
 

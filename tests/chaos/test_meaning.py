@@ -29,23 +29,24 @@ def poll(
 ) -> Written:
     at = f"2024-03-01 00:00:{second:02d} UTC"
     value = {"store_id": _STORE, "status": "active", "timestamp_utc": at}
-    return _written(POLLS, partition, offset, ms, json.dumps(value).encode(), copy_of)
+    return _written(POLLS, (partition, offset, ms), json.dumps(value).encode(), copy_of)
 
 
 def forgotten(topic: str, offset: int, partition: int = _HOME, ms: int | None = None) -> Written:
-    return _written(topic, partition, offset, ms, None, None)
+    return _written(topic, (partition, offset, ms), None, None)
 
 
 def zone(
     offset: int, name: str, partition: int = _HOME, ms: int | None = None, copy_of: Stamp | None = None
 ) -> Written:
     value = {"store_id": _STORE, "timezone_str": name}
-    return _written(ZONES, partition, offset, ms, json.dumps(value).encode(), copy_of)
+    return _written(ZONES, (partition, offset, ms), json.dumps(value).encode(), copy_of)
 
 
 def _written(
-    topic: str, partition: int, offset: int, ms: int | None, value: bytes | None, copy_of: Stamp | None
+    topic: str, place: tuple[int, int, int | None], value: bytes | None, copy_of: Stamp | None
 ) -> Written:
+    partition, offset, ms = place
     late_ms = 1_800_000_000_000 + (offset if ms is None else ms)
     return Written(topic, partition, offset, late_ms, _STORE.encode(), value, copy_of)
 
@@ -120,6 +121,6 @@ def test_strays_mean_the_same_wherever_they_stand() -> None:
 
 def test_the_good_polls_of_a_record_count_beside_a_bad_one() -> None:
     value = {"store_id": _STORE, "timestamps_us": [1, 2], "statuses": "AX"}
-    meaning = at_home(_written(POLLS, _HOME, 4, None, json.dumps(value).encode(), None))
+    meaning = at_home(_written(POLLS, (_HOME, 4, None), json.dumps(value).encode(), None))
     assert meaning.stores[_STORE].polls == {(1, "active")}
     assert meaning.letters == [(POLLS, _HOME, 4, "unknown status")]

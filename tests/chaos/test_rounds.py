@@ -1,4 +1,4 @@
-"""Whatever fails, every report is exact as of the positions that it names, and in the end all of them are the oracle's.
+"""Whatever fails, every report is exact as of the positions that it names, and in the end all are the oracle's.
 
 A round that failed is played again by its seed: STOREPULSE_CHAOS_SEED=17 pytest tests/chaos/test_rounds.py
 """

@@ -1,7 +1,7 @@
 """The world of a round: a broker behind proxies, workers, a replica with an API, and a producer.
 
-Owns: performing actions, keeping count of them, and having everything alive and up to date in the end. Must not know:
-what reports should say.
+Owns: performing actions, keeping count of them, and having everything alive and up to date in the end. Must not
+know: what reports should say.
 """
 
 import signal
@@ -96,8 +96,10 @@ class World:
         for worker in range(workers):
             self._start(worker)
         self.start_replica()
-        for process in self.workers.values():
-            until(f"the worker is ready: {process.output}", lambda each=process: "worker ready" in each.text)
+        until(
+            "all workers are ready",
+            lambda: all("worker ready" in each.text for each in self.workers.values()),
+        )
 
     def state_of(self, worker: int) -> Path:
         """The state folder of a worker."""

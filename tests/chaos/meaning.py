@@ -1,14 +1,14 @@
 """What the records of the source topics mean, by SPEC 3, in the plainest way.
 
-Owns: which record counts, which must be sent on, which is a dead letter. Shares no code with the product but Kafka's
-own hash. Must not know: brokers, processes, reports.
+Owns: which record counts, which must be sent on, which is a dead letter. Shares no code with the product but
+Kafka's own hash. Must not know: brokers, processes, reports.
 
 The state of a partition is a function of the records in that partition alone, copies that were sent on to it
 included: a copy carries in a header when and where its record was first written (its stamp).
 
     polls           a set for each store; a null empties it. A copy written before the last null does not count.
-    hours, zones    the record with the greatest stamp holds. One written to the right partition counts with at least
-                    the timestamp of the store's one before it there; so there is one order, whoever is late.
+    hours, zones    the record with the greatest stamp holds. One written to the right partition counts with at
+                    least the timestamp of the store's one before it there; so there is one order, whoever is late.
 """
 
 import json

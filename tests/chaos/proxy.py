@@ -52,7 +52,7 @@ class Network:
         self._loop.close()
 
     def add_line(self, port: int, to_port: int) -> None:
-        """Lead what connects to `port` of the loopback to `to_port`. Lines are numbered in the order they are added."""
+        """Lead what connects to `port` of the loopback to `to_port`. Lines are numbered as they come."""
         line = _Line(to_port)
         self._run(line.listen(port))
         self._lines.append(line)

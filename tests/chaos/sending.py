@@ -1,7 +1,7 @@
 """What producers of a round send, made from chance alone.
 
-Owns: batches of records of some tens of stores: polls in order, late and repeated, hours, zones, forgetting, strays,
-bad ones. Must not know: when they are sent.
+Owns: batches of records of some tens of stores: polls in order, late and repeated, hours, zones, forgetting,
+strays, bad ones. Must not know: when they are sent.
 
     AS_OF − 25 d … − 20 d      the oldest polls: of stores that poll again, retention drops them
     AS_OF − 3 d … AS_OF        all others

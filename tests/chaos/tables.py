@@ -1,7 +1,7 @@
 """The tables of a state folder, partition by partition, as whoever writes them left them at a moment.
 
-Owns: which of them are whole, how far they reach, and the report that their rows give. The query API answers for all
-partitions or not at all; a worker has some partitions, and what is left of others that it lost some time ago.
+Owns: which of them are whole, how far they reach, and the report that their rows give. The query API answers for
+all partitions or not at all; a worker has some partitions, and what is left of others that it lost some time ago.
 Must not know: what the report should be.
 """
 

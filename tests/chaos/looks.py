@@ -28,8 +28,8 @@ _ASK_SECONDS: Final = 30.0
 class Look:
     """One report that a view gave out, and the positions that it names.
 
-    `asked_s` is when it was asked for; `known` are the records that the broker had confirmed by then, None where the
-    view does not promise to wait for them. `is_of_all`: the view has all partitions, as a replica has.
+    `asked_s` is when it was asked for; `known` is what the broker had confirmed by then, None where the view
+    does not promise to wait for them. `is_of_all`: the view has all partitions, as a replica has.
     """
 
     view: str

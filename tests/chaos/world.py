@@ -40,7 +40,7 @@ _COMPACTED: Final = {
     "delete.retention.ms": "2000",
 }
 _TELL_SECONDS: Final = 60.0
-_MAY_END_WITH: Final = (0, 4, 5, -signal.SIGKILL)
+_MAY_END_WITH: Final = (0, 4, 5, 143, -signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class World:
     def _note_end(self, worker: int, process: Process) -> None:
         self.counts[f"worker ended with {process.exit_code}"] += 1
         if process.exit_code not in _MAY_END_WITH or "Traceback" in process.text:
-            self.odd_ends.append(f"worker {worker} ended with {process.exit_code}: {process.text[-1500:]}")
+            self.odd_ends.append(f"worker {worker} ended with {process.exit_code}: {process.text[-700:]}")
 
     def signal(self, worker: int, number: signal.Signals) -> None:
         """Send a worker a signal, if it still runs."""

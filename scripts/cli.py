@@ -189,6 +189,58 @@ def sample(
     typer.echo(f"{out_dir}: {stores:,} stores, {days:,} days")
 
 
+@app.command(epilog="Example: storepulse backup /var/backups/monday --state /var/lib/storepulse")
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The copy; must not exist, or be empty")],
+    *,
+    broker: Broker = None,
+    state: State = None,
+) -> None:
+    """Copy the state folder while all goes on; the copy opens as `--state DIR`.
+
+    Prints topic, partition and the offset before which the copy has all records. Exit code 4 where there is
+    nothing to copy, no room, or a table that is being restored; then nothing is left behind.
+    """
+    from scripts.backup import back_up
+
+    settings = _settings(broker=broker, state=state)
+    made = back_up(settings, folder)
+    for topic, partitions in made.positions.items():
+        for partition, offset in partitions.items():
+            typer.echo(f"{topic}\tpartition {partition}\t{offset}")
+    typer.echo(f"{folder}: tables and reports, exact as of these offsets", err=True)
+    if not settings.is_embedded:
+        typer.echo(
+            "the log is Kafka's and not in it; nor are the tables of other hosts, but any worker rebuilds them",
+            err=True,
+        )
+
+
+@app.command(name="accept-loss", epilog="Example: storepulse accept-loss --state /var/lib/storepulse")
+def accept_loss(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    broker: Broker = None,
+    state: State = None,
+) -> None:
+    """Accept that records are lost, in all partitions: what is left is then called whole again.
+
+    Prints the losses that the tables of this host tell of, and where the acceptance was sent. Exit code 4 where
+    broker or tables cannot be used; then some partitions may have it already, and sending it again does no harm.
+    """
+    import msgspec
+
+    from scripts.accept_loss import accept_losses, lines_of
+
+    settings = _settings(broker=broker, state=state)
+    acceptance = accept_losses(settings)
+    if as_json:
+        typer.echo(msgspec.json.encode(acceptance))
+        return
+    for line in lines_of(acceptance, settings):
+        typer.echo(line)
+
+
 def _serve_as_part(settings: Settings) -> None:
     """What all long-running parts begin with."""
     from scripts.logs import configure_logs

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from query_api.errors import QueryError
 from schemas.state import NewerState
+from scripts.copy_errors import CopyError
 from scripts.csv_input import CsvInputError, StrictStop
 from scripts.processes import ChildEnded
 from stream.embedded.errors import LogError
@@ -30,6 +31,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (ValidationError, USAGE),
     (CsvInputError, INPUT),
     (LogError, UNUSABLE),
+    (CopyError, UNUSABLE),
     (NotLetIn, ENDED),
     (StreamError, UNUSABLE),
     (LockHeld, UNUSABLE),

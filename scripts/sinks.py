@@ -1,4 +1,4 @@
-"""Where replay sends records: the embedded log, or Kafka.
+"""Where commands send records: the embedded log, or Kafka.
 
 Owns: batching records towards a broker and the positions they reached. Must not know: what they say.
 """
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from schemas.settings import Settings
 from schemas.values import StoreId
 from stream.connection import client_options
-from stream.embedded.log import EmbeddedLog, NewRecord
+from stream.embedded.log import EmbeddedLog, Headers, NewRecord
 from stream.errors import BrokerLost
 from stream.partitions import partition_of
 from stream.record_batches import append_many
@@ -38,7 +38,7 @@ class Sink(ABC):
     """Takes records in order; leaving the context without an error flushes."""
 
     def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
+        self.partitions = partitions
         self._waiting: list[NewRecord] = []
         self._bytes = 0
         self._reached: Positions = {}
@@ -57,9 +57,14 @@ class Sink(ABC):
 
     def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
         """Send one record to its store's partition; may keep it until the next flush."""
-        partition = partition_of(store_id, self._partitions)
+        self.send_to(topic, partition_of(store_id, self.partitions), store_id.encode(), value)
+
+    def send_to(
+        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Send one record to a partition that is known already; may keep it until the next flush."""
         now_ms = time.time_ns() // 1_000_000
-        self._waiting.append(NewRecord(topic, partition, store_id.encode(), value, now_ms))
+        self._waiting.append(NewRecord(topic, partition, key, value, now_ms, headers))
         self._bytes += len(value or b"")
         if self._bytes > _BATCH_BYTES:
             self.flush()
@@ -110,15 +115,27 @@ class KafkaSink(Sink):
             raise
 
     def _append(self, records: list[NewRecord]) -> Positions:
-        rows = sorted(records, key=lambda record: (record.topic, record.partition))
-        appended = append_many(
-            self._producer, ((row.topic, row.partition, row.key, row.value) for row in rows)
-        )
         try:
-            reached = self._thread.run(appended)
+            reached = self._thread.run(self._appended(records))
         except KafkaError as error:
             raise BrokerLost(str(error)) from error
         return {partition: offset + 1 for partition, offset in reached.items()}
+
+    async def _appended(self, records: list[NewRecord]) -> Positions:
+        """The last offsets. Those with headers go one by one, after the others: there are few of them."""
+        plain = sorted(
+            (record for record in records if not record.headers), key=lambda row: (row.topic, row.partition)
+        )
+        reached = await append_many(
+            self._producer, ((row.topic, row.partition, row.key, row.value) for row in plain)
+        )
+        for row in records:
+            if row.headers:
+                sent = await self._producer.send_and_wait(
+                    row.topic, row.value, row.key, row.partition, row.timestamp_ms, list(row.headers)
+                )
+                reached[row.topic, row.partition] = sent.offset
+        return reached
 
     def _close(self) -> None:
         try:

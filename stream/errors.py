@@ -105,8 +105,8 @@ class ChangelogCut(StreamError):
 
     def __init__(self, partition: int, position: int) -> None:
         super().__init__(
-            f"the changelog of partition {partition} was deleted or cut short: it ends before offset {position}, up "
-            "to which it was followed. Start this again: it then reads all of it from the beginning"
+            f"the changelog of partition {partition} was deleted or cut short: it ends before offset {position}, "
+            "up to which it was followed. Start this again: it then reads all of it from the beginning"
         )
         self.partition = partition
         self.position = position

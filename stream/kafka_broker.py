@@ -219,9 +219,7 @@ class KafkaChangelog:
             await _started(consumer)
             self._consumer = consumer
         self._reading = tuple(TopicPartition(CHANGELOG, partition) for partition in positions)
-        self._consumer.unsubscribe()
-        if self._reading:
-            self._consumer.assign(self._reading)
+        self._consumer.assign(self._reading)
         for tp in self._reading:
             self._consumer.seek(tp, positions[tp.partition])
 

@@ -196,12 +196,13 @@ def test_local_time_exists_in_one_module_and_zone_names_in_one_other() -> None:
     assert importers_of("pytz", "zoneinfo", "dateutil") == {"schemas.values", "stream.core.clock"}
 
 
-def test_rocksdb_is_known_to_its_writer_and_its_reader_alone() -> None:
+def test_rocksdb_is_known_to_its_writer_its_reader_and_its_copier_alone() -> None:
     assert importers_of("rocksdict") == {
         "stream.rocks",
         "query_api.reader",
         "query_api.scans",
         "query_api.secondaries",
+        "scripts.table_copies",
     }
 
 

@@ -88,7 +88,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 
 def test_every_command_is_listed() -> None:
-    named = [str(re.findall(r"`storepulse (\w+)", row[0])[0]) for row in table_under("Start")]
+    named = [str(re.findall(r"`storepulse ([\w-]+)", row[0])[0]) for row in table_under("Start")]
     commands = [
         command.name or command.callback.__name__
         for command in cli.app.registered_commands

@@ -8,7 +8,8 @@ Failures are the errors of `stream.embedded.errors`; whatever raised one left th
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -197,6 +198,22 @@ class EmbeddedLog:
                 (group,),
             ).fetchall()
         return {(topic, partition): offset for topic, partition, offset in commits}
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """All that is read in the block is the log as it was when the block began; others write on meanwhile.
+
+        It keeps the write-ahead log from being emptied: not for long. Nothing can be written in it.
+        """
+        with self._database.still():
+            yield
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the log to a new file; inside of `still` it is the log of that moment. Raises LogFailed of `path`.
+
+        The copy is not made durable: whoever wants it so must sync it.
+        """
+        self._database.copy_to(path)
 
     def changes(self) -> int:
         """A number that differs from the last call's if another connection wrote to the log since.

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from schemas.topics import POLLS
+from stream.embedded.log import NewRecord
 from tests.e2e.harness import sample_data
 from tests.oracle import report_of_folder
+from tests.scripts.state_folder import StateFolder
 
 _UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 
@@ -80,3 +83,22 @@ def test_after_room_was_made_the_same_state_gives_the_exact_report(tmp_path: Pat
     assert "first 4" in ran.stdout or "first 5" in ran.stdout, ran.stderr
     assert "second 0" in ran.stdout, ran.stderr
     assert (tmp_path / "r.csv").read_text() == report_of_folder(data)
+
+
+@needs_namespaces
+@pytest.mark.parametrize("ballast", [8_350_000, 0], ids=["the tables do not fit", "the log does not fit"])
+def test_a_backup_that_does_not_fit_ends_with_a_message_and_leaves_nothing(
+    ballast: int, tmp_path: Path
+) -> None:
+    folder, disk = StateFolder(tmp_path / "state"), tmp_path / "disk"
+    folder.log.append([NewRecord(POLLS, 0, b"s1", bytes(1_000_000), 0) for _ in range(12)])
+    folder.close()
+    script = (
+        f"head -c {ballast} /dev/zero > '{disk}/ballast'; "
+        f"$STOREPULSE backup '{disk}/copy' --state '{tmp_path}/state'; code=$?; ls -A '{disk}'; exit $code"
+    )
+    ran = on_small_disk(disk, 8, script)
+    assert ran.returncode == 4
+    assert f"no space left on the disk for the backup {disk}/copy, and nothing of it was kept" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout.split() == ["ballast"]

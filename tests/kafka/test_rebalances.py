@@ -13,7 +13,7 @@ from typing import Final, Self
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
-from schemas.state import applied_key
+from schemas.state import META_POSITIONS
 from schemas.topics import CHANGELOG, POLLS
 from tests.e2e.harness import applied, until
 from tests.kafka.broker import Kafka
@@ -69,7 +69,7 @@ class Watch:
             while not self._over.is_set():
                 for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                     self._applied_at[tp.partition] += [
-                        record.timestamp / 1000 for record in records if record.key == applied_key(POLLS)
+                        record.timestamp / 1000 for record in records if record.key == META_POSITIONS
                     ]
 
 
@@ -114,11 +114,11 @@ def happen(event: str, ours: Fleet, workers: list[Process], chance: random.Rando
         assert worker.stop() == 0
         return
     worker.kill()
-    log.info("%d polls were written and not yet committed: they come twice", repeated(ours, worker))
+    log.info("%d polls were written and not yet committed for tools", repeated(ours, worker))
 
 
 def repeated(ours: Fleet, killed: Process) -> int:
-    """Polls in the tables of a killed worker that the broker will hand out again."""
+    """Polls in the tables of a killed worker that the group has not committed yet."""
     done = committed(ours.url)
     return sum(
         max(0, position - done.get(at, 0)) for at, position in applied(killed.state).items() if at[0] == POLLS

@@ -21,6 +21,7 @@ from typing import Final
 
 from scripts.kafka.configuration import (
     HOST,
+    Door,
     Ports,
     Security,
     User,
@@ -50,7 +51,8 @@ _PORTS: Final = range(20_000, 32_000)
 class KafkaBroker:
     """A broker whose files are all in `folder`; made anew on the same folder, it is the same broker.
 
-    `ports` default to free ones, kept while this object lives. `properties` overrule server.properties.
+    `ports` default to free ones, kept while this object lives; `doors` are listeners behind proxies.
+    `properties` overrule server.properties.
     `user` may connect where `security` asks for SASL; `certificates` are there where it asks for TLS.
     """
 
@@ -60,12 +62,14 @@ class KafkaBroker:
         *,
         security: Security = "plaintext",
         ports: Ports | None = None,
+        doors: Sequence[Door] = (),
         properties: Mapping[str, str] | None = None,
         java_options: Sequence[str] = QUICK_START,
     ) -> None:
         self.folder = folder.absolute()
         self.security: Security = security
-        self.ports = ports or _free_ports()
+        self.ports = ports or Ports(*free_ports(len(Ports._fields)))
+        self.doors = tuple(doors)
         self.user = User("storepulse", secrets.token_hex(12))
         self.certificates = Certificates(self.folder / "tls")
         self._properties = dict(properties or {})
@@ -161,7 +165,7 @@ class KafkaBroker:
             raise AlreadyRunning(self.folder, self._noted_pid())
 
     def _check_ports(self) -> None:
-        for port in self.ports:
+        for port in (*self.ports, *(door.port for door in self.doors)):
             if not _is_free(port):
                 raise PortTaken(port)
 
@@ -176,6 +180,7 @@ class KafkaBroker:
             security=self.security,
             user=self.user,
             certificates=self.certificates,
+            doors=self.doors,
             more=self._properties,
         )
         self._server_properties.touch(mode=0o600)
@@ -273,10 +278,10 @@ def _watcher_of(pid: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _free_ports() -> Ports:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, and that no system gives to an outgoing connection."""
     candidates = random.sample(_PORTS, 200)
-    free = (port for port in candidates if _is_free(port))
-    return Ports(*islice(free, len(Ports._fields)))
+    return list(islice((port for port in candidates if _is_free(port)), count))
 
 
 def _is_free(port: int) -> bool:

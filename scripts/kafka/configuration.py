@@ -3,10 +3,11 @@
 Owns: the text of server.properties and log4j2.properties. Must not know: processes.
 
 Three listeners on the loopback: CLIENT, the one that clients are given and `security` is about; INTERNAL, always
-plain, for the broker itself and for asking whether it serves; CONTROLLER.
+plain, for the broker itself and for asking whether it serves; CONTROLLER. Doors are further plain ones, each of
+which tells its clients another address than its own: that of a proxy in front of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -89,6 +90,13 @@ class Ports(NamedTuple):
     controller: int
 
 
+class Door(NamedTuple):
+    """One more listener: where it is, and the port that its clients are told to connect to from then on."""
+
+    port: int
+    advertised: int
+
+
 class User(NamedTuple):
     """Who may connect where `security` asks for SASL."""
 
@@ -103,19 +111,25 @@ def server_properties(
     security: Security,
     user: User,
     certificates: Certificates,
+    doors: Sequence[Door],
     more: Mapping[str, str],
 ) -> str:
     """server.properties; `more` comes last and may overrule any."""
+    protocols = {"CLIENT": PROTOCOLS[security], "INTERNAL": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+    protocols |= {_name(number): "PLAINTEXT" for number in range(len(doors))}
+    advertised = [*_own(ports), *((_name(number), door.advertised) for number, door in enumerate(doors))]
+    listeners = [
+        *_own(ports),
+        ("CONTROLLER", ports.controller),
+        *((_name(number), door.port) for number, door in enumerate(doors)),
+    ]
     settings = {
         **_SETTINGS,
         "log.dirs": str(data),
         "controller.quorum.bootstrap.servers": f"{HOST}:{ports.controller}",
-        "listeners": ",".join(
-            f"{name}://{HOST}:{port}"
-            for name, port in (*_advertised(ports), ("CONTROLLER", ports.controller))
-        ),
-        "advertised.listeners": ",".join(f"{name}://{HOST}:{port}" for name, port in _advertised(ports)),
-        "listener.security.protocol.map": f"CLIENT:{PROTOCOLS[security]},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": _addresses(listeners),
+        "advertised.listeners": _addresses(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:{each}" for name, each in protocols.items()),
         **_sasl(security, user),
         **_ssl(security, certificates),
         **more,
@@ -137,7 +151,15 @@ def scram_credentials(security: Security, user: User) -> list[str]:
     ]
 
 
-def _advertised(ports: Ports) -> tuple[tuple[str, int], tuple[str, int]]:
+def _addresses(listeners: Sequence[tuple[str, int]]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in listeners)
+
+
+def _name(door: int) -> str:
+    return f"DOOR{door}"
+
+
+def _own(ports: Ports) -> tuple[tuple[str, int], tuple[str, int]]:
     return ("CLIENT", ports.client), ("INTERNAL", ports.internal)
 
 

@@ -12,6 +12,7 @@ befalls a writer, its news can be dropped: whoever owns the partition next begin
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from stream.changelog import ChangelogReader
@@ -79,6 +80,10 @@ class Broker(Protocol):
     @property
     def forgets_deletions(self) -> bool:
         """Whether tombstones leave the changelog while nobody reads it."""
+
+    @property
+    def log_file(self) -> Path | None:
+        """The file that is the log; None where it is nobody's file."""
 
     async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
         """Become the writer of these partitions; nobody who was it before can write from then on.

@@ -9,6 +9,7 @@
     ├── BrokerLost                the broker was there, and refused or did not answer any more
     ├── DiskFull                  the tables find no room
     ├── MalformedChangelog        a changelog record is no row of ours
+    ├── LogReplaced               the tables were made from another log than the one that stands here now
     ├── ChangelogCut              the changelog was deleted or cut short while it was being followed
     └── NotLetIn                  the broker is there, but the group did not let this worker in again
 
@@ -98,6 +99,17 @@ class MalformedChangelog(StreamError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class LogReplaced(StreamError):
+    """The log at `path` is empty, and not the one that the tables beside it were made from."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the tables in {path.parent} were made from another log than {path}, which is empty: put the log back "
+            f"that belongs to them, or restore a backup; to begin with nothing, move {path.parent / 'worker'} away"
+        )
+        self.path = path
 
 
 class ChangelogCut(StreamError):

@@ -50,6 +50,7 @@ class KafkaBroker:
     """See stream.broker.Broker. Make it in a running event loop; it connects when first asked."""
 
     forgets_deletions = True
+    log_file = None
 
     def __init__(self, settings: Settings) -> None:
         self._options = client_options(settings)

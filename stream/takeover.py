@@ -22,6 +22,7 @@ from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG, SOURCES
 from stream.broker import Broker
 from stream.changelog import Follower
+from stream.errors import LogReplaced
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan, resumption
 from stream.rocks import Table, is_too_old, is_whole, stored_offset
@@ -63,6 +64,8 @@ class TakeOver:
             ids = await self._broker.topic_ids(_TOPICS)
             ends = await self._broker.changelog.ends(actives) if actives else {}
             unwritten = [partition for partition in actives if self._is_of_other_log(partition, ends, ids)]
+            if unwritten and self._broker.log_file is not None:
+                raise LogReplaced(self._broker.log_file)
             tables = {p: self._opened(p, ends[p]) for p in actives if p not in unwritten}
             await Follower(self._broker.changelog, skip_malformed=self._skip_malformed).restore(tables)
             spans = await self._spans(actives, ids)

@@ -28,6 +28,7 @@ class EmbeddedBroker:
     forgets_deletions = False  # only a running worker compacts
 
     def __init__(self, path: Path) -> None:
+        self.log_file: Path | None = path
         self._thread = LogThread(path)
         self.changelog = EmbeddedChangelog(self._thread)
 

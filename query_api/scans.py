@@ -33,6 +33,13 @@ def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:
     return value
 
 
+def rows_from(table: rocksdict.Rdict, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """The few rows whose keys begin with `prefix`, which ends in NUL."""
+    options = until(prefix[:-1] + b"\1")
+    rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
+    return list(rows)
+
+
 def until(to_key: bytes) -> rocksdict.ReadOptions:
     """Read on up to, and without, a key.
 

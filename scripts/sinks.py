@@ -38,7 +38,7 @@ class Sink(ABC):
     """Takes records in order; leaving the context without an error flushes."""
 
     def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
+        self.partitions = partitions
         self._waiting: list[NewRecord] = []
         self._bytes = 0
         self._reached: Positions = {}
@@ -57,7 +57,7 @@ class Sink(ABC):
 
     def send(self, topic: str, store_id: StoreId, value: bytes | None) -> None:
         """Send one record to its store's partition; may keep it until the next flush."""
-        partition = partition_of(store_id, self._partitions)
+        partition = partition_of(store_id, self.partitions)
         now_ms = time.time_ns() // 1_000_000
         self._waiting.append(NewRecord(topic, partition, store_id.encode(), value, now_ms))
         self._bytes += len(value or b"")

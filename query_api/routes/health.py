@@ -16,7 +16,7 @@ from schemas.api import Alive, HealthReport
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {
         "model": HealthReport,
-        "description": "Not ready: `replaying`, or a part fails, and says why.",
+        "description": "Not ready: `restoring`, `replaying`, or a part fails, and says why.",
     }
 }
 
@@ -46,7 +46,7 @@ def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
         responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
     )
     async def prometheus() -> Response:
-        """Reports made and their seconds, stores, lag."""
+        """Reports made and their seconds, stores, lag, tables that are not whole, losses."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router

@@ -64,7 +64,7 @@ class StateRestoring(StateUnreadable):
     """The tables hold part of a state; `obstacle` says of which one what is missing."""
 
     def __init__(self, obstacle: str) -> None:
-        super().__init__(f"the tables are not whole yet: {obstacle}. Ask again; /health tells the progress")
+        super().__init__(f"the tables are not whole yet ({obstacle}): ask again, /health tells the progress")
         self.obstacle = obstacle
 
 

@@ -27,7 +27,9 @@ def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
 
     async def health(response: Response) -> HealthReport:
         """Ready or not, part by part, and how far the readable state trails the log."""
-        report = health_report(await watch.look())
+        seen = await watch.look()
+        metrics.looked(seen)
+        report = health_report(seen)
         response.status_code = 200 if report.ready else 503
         return report
 

@@ -16,9 +16,8 @@ import pytest
 
 from query_api import reports
 from query_api.presence import Presence
-from query_api.report_files import ABANDONED_S, ReportFiles, ReportState, ReportStatus
+from query_api.report_files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
-from schemas.values import SECOND_US
 from tests.builders import poll, poll_words, polls
 from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, PATIENCE_S, fetch, report, serving, trigger
@@ -53,7 +52,7 @@ async def test_a_finished_report_outlives_a_restart(settings: Settings, tables: 
     assert after.headers["x-storepulse-as-of"] == before.headers["x-storepulse-as-of"]
 
 
-async def test_a_failed_report_outlives_a_restart(settings: Settings) -> None:
+async def test_a_failed_report_outlives_a_restart(settings: Settings, tables: Tables) -> None:
     async with serving(settings) as client:
         report_id = await trigger(client)
         before = await fetch(client, report_id)
@@ -86,18 +85,6 @@ async def test_a_report_whose_maker_dies_is_taken_up_by_the_api_that_is_asked_fo
         other.end()
         answer = await fetch(client, report_id)
     assert answer.headers["content-type"].startswith("text/csv")
-
-
-async def test_a_report_that_runs_for_an_hour_reads_as_failed_for_everyone(settings: Settings) -> None:
-    stuck = Presence(settings.reports_dir / "makers")
-    report_id = str(uuid4())
-    requested_at_us = NOW_US - round(ABANDONED_S * SECOND_US) - 1
-    ReportFiles(settings.reports_dir).write(report_id, running(stuck.name, requested_at_us))
-    async with serving(settings) as client:
-        answer = await client.get(f"/get_report/{report_id}")
-    assert answer.json()["status"] == "Failed"
-    assert "ask for another" in answer.json()["error"]
-    stuck.end()
 
 
 async def test_any_api_that_shares_the_folder_answers_for_any_report(
@@ -148,7 +135,7 @@ async def test_only_the_latest_reports_are_kept(settings: Settings, tables: Tabl
     assert ids_in(settings.reports_dir, "json") == ids_in(settings.reports_dir, "csv") == set(made[3:])
 
 
-async def test_failed_reports_are_bounded_too(settings: Settings) -> None:
+async def test_failed_reports_are_bounded_too(settings: Settings, tables: Tables) -> None:
     few = settings.model_copy(update={"reports_kept": 2})
     async with serving(few) as client:
         for _ in range(5):

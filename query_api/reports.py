@@ -222,10 +222,10 @@ class Reports:
         """
         draft = self._files.draft_path(ticket.report_id, ticket.state.maker)
         try:
-            self._room.claim()
+            self._room.check()
             facts = self._write(ticket, draft)
             csv_bytes = draft.stat().st_size
-            self._room.claim(csv_bytes)
+            self._room.take(csv_bytes)
             return self._complete(ticket, facts), csv_bytes
         except (ReaderClosed, StateRestoring):
             raise
@@ -289,6 +289,6 @@ class Reports:
         finally:
             self._unmade.discard(report_id)
         try:
-            self._room.ended(csv_bytes)
+            self._room.ended(failed=csv_bytes is None)
         except OSError as error:
             log.error("the reports folder cannot be tidied up", error=system_text(error))

@@ -30,6 +30,7 @@ class Room:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._looked_s = float("-inf")
+        self._full_until_s = float("-inf")
         self._made = 0
         self._bytes = 0
         self._failed = 0
@@ -39,23 +40,30 @@ class Room:
         with self._lock:
             self._tidy(0, 0)
 
-    def claim(self, more_bytes: int = 0) -> None:
-        """See to it that one more report, of so many bytes, has room. Raises ReportsFull, OSError."""
+    def check(self) -> None:
+        """Raises ReportsFull where there is no room for another report, OSError."""
         with self._lock:
-            if not self._fits(1, more_bytes) and time.monotonic() - self._looked_s > _STILL_FULL_S:
-                self._tidy(1, more_bytes)
-            if not self._fits(1, more_bytes):
-                raise ReportsFull(self._made, self._bytes)
+            self._make_room(0)
 
-    def ended(self, csv_bytes: int | None) -> None:
-        """Count a report that ended, with its rows or (None) without. Raises OSError."""
+    def take(self, csv_bytes: int) -> None:
+        """Take the room of a report of so many bytes. Raises ReportsFull, OSError."""
         with self._lock:
-            if csv_bytes is None:
-                self._failed += 1
-            else:
-                self._made, self._bytes = self._made + 1, self._bytes + csv_bytes
+            self._make_room(csv_bytes)
+            self._made, self._bytes = self._made + 1, self._bytes + csv_bytes
+
+    def ended(self, *, failed: bool) -> None:
+        """Look round once in a while, and where too many have failed. Raises OSError."""
+        with self._lock:
+            self._failed += failed
             if self._failed > self._most or time.monotonic() - self._looked_s > _LOOK_AGAIN_S:
                 self._tidy(0, 0)
+
+    def _make_room(self, more_bytes: int) -> None:
+        if not self._fits(1, more_bytes) and time.monotonic() > self._full_until_s:
+            self._tidy(1, more_bytes)
+        if not self._fits(1, more_bytes):
+            self._full_until_s = max(self._full_until_s, self._looked_s + _STILL_FULL_S)
+            raise ReportsFull(self._made, self._bytes)
 
     def _fits(self, more: int, more_bytes: int) -> bool:
         return self._made + more <= self._most and self._bytes + more_bytes <= self._most_bytes

@@ -13,6 +13,9 @@ import rocksdict
 
 from schemas.state import HEAD_END, HEAD_PREFIX
 
+Table = rocksdict.Rdict
+"""What rows are read from."""
+
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import rocksdict
-
-from query_api.scans import rows_from, value_of
+from query_api.scans import Table, rows_from, value_of
 from schemas.state import META_PARTITIONS, applied_key
 from schemas.topics import SOURCES
 from schemas.whole import LOSS_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, decode_losses
@@ -116,7 +114,7 @@ class Standing:
         return _listed(iter(late)) if late else None
 
 
-def standing_of(tables: Mapping[int, rocksdict.Rdict], expected: int | None) -> Standing:
+def standing_of(tables: Mapping[int, Table], expected: int | None) -> Standing:
     """What some tables, by partition, say of themselves."""
     return Standing({partition: _said_by(table) for partition, table in tables.items()}, expected)
 
@@ -131,7 +129,7 @@ def lost_records(loss: Loss) -> int:
     return max(0, loss.to_offset - loss.from_offset)
 
 
-def _said_by(table: rocksdict.Rdict) -> TableStanding:
+def _said_by(table: Table) -> TableStanding:
     applied = {source.name: value_of(table, applied_key(source.name)) for source in SOURCES}
     return TableStanding(
         whole=value_of(table, WHOLE_KEY) is not None,

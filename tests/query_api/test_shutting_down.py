@@ -14,10 +14,10 @@ import httpx
 
 from query_api.report_files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
+from schemas.topics import ALL_TOPICS
 from scripts import serve
 from scripts.probes import EmbeddedProbe
 from stream.embedded.log import EmbeddedLog
-from stream.topics import ALL_TOPICS
 from tests.query_api.service import NOW_US, PATIENCE_S
 
 SPAWN = multiprocessing.get_context("spawn")

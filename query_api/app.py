@@ -8,15 +8,16 @@ loop waits for nothing.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
 
+from query_api.broker import BrokerProbe
 from query_api.errors import QueryError
-from query_api.health import BrokerProbe, HealthWatch
+from query_api.health import HealthWatch
 from query_api.metrics import Metrics
 from query_api.problems import add_problems, documented
 from query_api.reader import Reader
@@ -52,21 +53,23 @@ def create_app(
     settings: Settings, reader: Reader, probe: BrokerProbe, now_us: Callable[[], int] = wall_clock_us
 ) -> FastAPI:
     """The API over one state folder. It takes `reader` over: closes it when the app shuts down."""
-    metrics = Metrics()
-    reports = Reports(settings, reader, metrics, now_us)
+    metrics = Metrics(time.monotonic)
+    reports = Reports(settings, reader, probe, metrics, now_us)
     watch = HealthWatch(reader, probe, time.monotonic)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(_warm, reader)
         await asyncio.to_thread(reports.start)
-        looking = asyncio.create_task(_keep_looking(watch, metrics))
+        taking_up = asyncio.create_task(asyncio.to_thread(reports.take_up_left))
+        running = [asyncio.create_task(_keep_looking(watch, metrics)), asyncio.create_task(reports.serve())]
         try:
             yield
         finally:
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
+            for task in running:
+                task.cancel()
+            reader.closing.set()
+            await asyncio.gather(taking_up, *running, return_exceptions=True)
             await asyncio.to_thread(reader.close)
             await asyncio.to_thread(reports.close)
 
@@ -106,6 +109,15 @@ def _warm(reader: Reader) -> None:
 
 
 async def _keep_looking(watch: HealthWatch, metrics: Metrics) -> None:
+    """Look again and again, whatever a look ends with. Of failures in a row the first is logged."""
+    failing = False
     while True:
-        metrics.looked(await watch.look())
+        try:
+            metrics.looked(await watch.look())
+            failing = False
+        except Exception:
+            metrics.look_failed()
+            if not failing:
+                log.exception("a look at the health failed; it is tried again every second")
+            failing = True
         await asyncio.sleep(LOOK_EVERY_S)

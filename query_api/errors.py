@@ -4,6 +4,7 @@
     ├── StateUnreadable        the tables cannot be read just now
     │   ├── TableUnreadable    RocksDB refuses one
     │   ├── OtherZoneDatabase  one was made with another zone database
+    │   ├── StateRestoring     one is missing, or not whole yet
     │   └── FolderUnwritable   we cannot write what reading takes
     ├── ReaderClosed           the API is going down
     ├── NothingPolled          no poll of any store, and no as_of was named
@@ -12,7 +13,9 @@
     ├── UnknownStore           no poll, hours or zone names the store
     ├── UnknownReport          no report has this id
     ├── ReportsUnwritable      the reports folder takes no more, or nothing at all
-    └── ReportsBusy            more reports wait to be made than we let wait
+    ├── ReportsBusy            more reports wait to be made than we let wait
+    ├── ReportsFull            no report may go, and so none may come
+    └── WaitedTooLong          what a report needs was not readable in time
 
 Owns: these, with the values they carry. Must not know: HTTP (query_api.problems gives each its status).
 schemas.state.NewerState stands beside them: stored bytes that a newer version wrote, or one with newer zones.
@@ -56,6 +59,14 @@ class OtherZoneDatabase(StateUnreadable):
         self.partition = partition
         self.stored = stored
         self.ours = ours
+
+
+class StateRestoring(StateUnreadable):
+    """The tables hold part of a state; `obstacle` says of which one what is missing."""
+
+    def __init__(self, obstacle: str) -> None:
+        super().__init__(f"the tables are not whole yet ({obstacle}): ask again, /health tells the progress")
+        self.obstacle = obstacle
 
 
 class FolderUnwritable(StateUnreadable):
@@ -142,6 +153,28 @@ class ReportsBusy(QueryError):
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} reports wait to be made: ask again when some of them are")
         self.waiting = waiting
+
+
+class ReportsFull(QueryError):
+    """As many reports are kept as may be, or as many bytes of them, and none of them may go yet."""
+
+    def __init__(self, kept: int, kept_bytes: int) -> None:
+        super().__init__(
+            f"no room for another report: {kept:,} are kept ({kept_bytes:,} bytes), and none goes within an hour "
+            "after it was made, or while it is downloaded. Ask again later, or raise STOREPULSE_REPORTS_KEPT "
+            "and STOREPULSE_REPORTS_BYTES"
+        )
+        self.kept = kept
+        self.kept_bytes = kept_bytes
+
+
+class WaitedTooLong(QueryError):
+    """What a report needs was not readable within `patience_s`; `obstacle` is what it waited for last."""
+
+    def __init__(self, patience_s: float, obstacle: str) -> None:
+        super().__init__(f"the state was not readable within {patience_s:g} s: {obstacle}")
+        self.patience_s = patience_s
+        self.obstacle = obstacle
 
 
 def system_text(error: OSError) -> str:

@@ -1,7 +1,7 @@
-"""A file whose lock says that its process lives.
+"""A file whose lock says that its process lives, or that somebody reads it.
 
-Owns: making such files, and telling the living from the dead. The kernel drops the lock when the process
-ends, kill -9 included, so no process id is ever guessed at; containers that share a folder all have a
+Owns: making and locking such files, and telling the living from the dead. The kernel drops the lock when the
+process ends, kill -9 included, so no process id is ever guessed at; containers that share a folder all have a
 process 1. Must not know: what the files stand beside.
 """
 
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 _SUFFIX = ".lock"
@@ -65,3 +66,8 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def shared(file: BinaryIO) -> None:
+    """Share the lock of an open file until it is closed: meanwhile nobody gets it by `locked`."""
+    fcntl.flock(file, fcntl.LOCK_SH)

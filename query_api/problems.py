@@ -50,7 +50,7 @@ _MEANING: Final = {
     409: "No store has been polled yet, and no as_of was named.",
     422: "A parameter is malformed or misspelt, or as_of lies where no exact answer can be given.",
     500: "An error of storepulse itself; its log has it.",
-    503: "The tables cannot be read just now; the detail says what to do.",
+    503: "The tables cannot be read just now, or are not whole yet; the detail says what to do.",
     507: "The reports folder cannot be written, for example because the disk is full.",
 }
 

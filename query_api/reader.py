@@ -1,7 +1,10 @@
 """Snapshots of the tables that a worker is writing.
 
 Owns: what can be asked of the tables, and who may ask when. Must not know: how RocksDB is followed
-(query_api.secondaries) or scanned (query_api.scans), what a report is, HTTP, Faust.
+(query_api.secondaries) or scanned (query_api.scans), what makes a state whole (query_api.standing), what a report
+is, HTTP, Faust.
+
+There is no snapshot of half a state: until all tables are there and whole, all that can be asked is how they stand.
 
 A secondary must not catch up while it is being read: what it hands out would change half way. So each
 snapshot has a set of secondaries to itself, caught up once when the snapshot begins; sets are kept for the next.
@@ -18,16 +21,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any, Final, cast
 
 import rocksdict
 
-from query_api.errors import FolderUnwritable, OtherZoneDatabase, ReaderClosed, system_text
+from query_api.errors import (
+    FolderUnwritable,
+    OtherZoneDatabase,
+    ReaderClosed,
+    StateRestoring,
+    system_text,
+)
 from query_api.presence import Presence, bury_dead
 from query_api.scans import ascending, head_scan, until, value_of
 from query_api.secondaries import Secondaries
+from query_api.standing import Applied, Standing, standing_of
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_PREFIX,
@@ -43,7 +52,6 @@ from schemas.state import (
     decode_head,
     decode_heads,
     decode_pages,
-    decode_positions,
     head_key,
     page_key,
     pages_prefix,
@@ -57,9 +65,6 @@ MOST_SNAPSHOTS: Final = 4
 """Snapshots alive at once; further ones wait."""
 
 _BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
-
-Applied = dict[tuple[str, int], int]
-"""Of each (topic, partition), the offset of the next record to be applied."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,19 +94,41 @@ class Reader:
         self._idle: list[Secondaries] = []
         self._numbers = count()
         self._cache = rocksdict.Cache(_BLOCK_CACHE_BYTES)
+        self._expected: int | None = None
         self.closing = threading.Event()
+
+    def expect_partitions(self, count: int | None) -> None:
+        """Be told how many partitions the broker has. None, where it has none yet, changes nothing."""
+        self._expected = count or self._expected
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """The state as it is now, unchanged until the block ends.
 
-        Raises StateUnreadable, ReaderClosed; in the block also schemas.state.NewerState.
+        Raises StateRestoring where it is not whole, other StateUnreadable, ReaderClosed; in the block also
+        schemas.state.NewerState.
         """
+        with self._tables() as (tables, standing):
+            obstacle = standing.obstacle()
+            if obstacle is not None:
+                raise StateRestoring(obstacle)
+            yield Snapshot(tables, standing, self.closing, self._chunk)
+
+    def standing(self) -> Standing:
+        """How the tables stand now, whole or not. Raises StateUnreadable, ReaderClosed."""
+        with self._tables() as (_, standing):
+            return standing
+
+    @contextmanager
+    def _tables(self) -> Iterator[tuple[dict[int, rocksdict.Rdict], Standing]]:
+        """Every table, caught up, to this block alone. Raises StateUnreadable, ReaderClosed."""
         with self._gate:
             secondaries = self._take()
             try:
                 secondaries.catch_up()
-                yield Snapshot(secondaries.tables(), self.closing, self._chunk)
+                tables = secondaries.tables()
+                _refuse_other_zones(tables)
+                yield tables, standing_of(tables, self._expected)
             finally:
                 self._give_back(secondaries)
 
@@ -153,17 +180,16 @@ class Reader:
 
 
 class Snapshot:
-    """The tables of all partitions at one moment (see Reader.snapshot)."""
+    """The tables of all partitions at one moment, whole (see Reader.snapshot)."""
 
-    def __init__(self, tables: dict[int, rocksdict.Rdict], closing: threading.Event, chunk: int) -> None:
+    def __init__(
+        self, tables: dict[int, rocksdict.Rdict], standing: Standing, closing: threading.Event, chunk: int
+    ) -> None:
+        self.standing = standing
         self._tables = tables
         self._chunk = chunk
         self._closing = closing
         self._extent: Extent | None = None
-        for partition, table in tables.items():
-            made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
-            if made_with != ZONE_DATABASE:
-                raise OtherZoneDatabase(partition, made_with, ZONE_DATABASE)
 
     def chunks(self) -> Iterator[Chunk]:
         """All stores, ascending by id as text (UTF-8 byte order), some ten thousand at a time."""
@@ -227,11 +253,7 @@ class Snapshot:
 
     def applied(self) -> Applied:
         """How far each source topic was applied when the snapshot began."""
-        return {
-            (topic, partition): offset
-            for partition, table in self._tables.items()
-            for topic, offset in decode_positions(partial(value_of, table)).items()
-        }
+        return self.standing.applied
 
     def _get(self, key: bytes) -> bytes | None:
         for table in self._tables.values():
@@ -239,6 +261,13 @@ class Snapshot:
             if value is not None:
                 return value
         return None
+
+
+def _refuse_other_zones(tables: dict[int, rocksdict.Rdict]) -> None:
+    for partition, table in tables.items():
+        made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
+        if made_with != ZONE_DATABASE:
+            raise OtherZoneDatabase(partition, made_with, ZONE_DATABASE)
 
 
 def _chunk(keys: list[bytes], values: list[bytes]) -> Chunk:

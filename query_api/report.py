@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from query_api.errors import AsOfOutside, NothingPolled
-from query_api.reader import Applied, Chunk, Snapshot
+from query_api.reader import Chunk, Snapshot
+from query_api.standing import Applied, Losses
 from query_api.whole_file import whole_file
 from schemas.state import Int64s
 from stream.core.fleet import Totals, totals
@@ -27,11 +28,15 @@ _QUOTED: Final = ('"', ",", "\r", "\n")
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """What a report was made of: the instant it looks back from, its rows, and how far the log was applied."""
+    """What a report was made of.
+
+    The instant it looks back from, its rows, how far the log was applied, and what of the log was lost before.
+    """
 
     as_of_us: int
     stores: int
     applied: Applied
+    losses: Losses
 
 
 def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> ReportFacts:
@@ -50,7 +55,7 @@ def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> Report
             every = chunk_totals(snapshot, chunk, windows(as_of_us))
             file.write(_rows(chunk, every).encode())
             stores += len(chunk.store_ids)
-    return ReportFacts(as_of_us, stores, snapshot.applied())
+    return ReportFacts(as_of_us, stores, snapshot.applied(), snapshot.standing.losses)
 
 
 def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> list[Totals]:

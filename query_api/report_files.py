@@ -1,34 +1,39 @@
 """The reports folder: a state and, once complete, a CSV for each report.
 
-Owns: the names and bytes of these files, and how many are kept. Must not know: how a report is made, HTTP.
-Several API hosts may share the folder, so a state is one small file that is only ever replaced whole.
+Owns: the names and bytes of these files, and which may go. Must not know: how a report is made, how many are kept
+(query_api.room), HTTP.
 
     <report id>.json       the state; a report exists when this does
-    <report id>.csv        the rows; there before its state says Complete
+    <report id>.csv        the rows; there before its state says Complete, locked by whoever reads them
     .<name>.<random>.part  unfinished files
     makers/                who makes reports just now (query_api.presence)
+
+Several API hosts may share the folder, so a state is one small file that is only ever replaced whole. What has
+ended stays as it is: should two make one report, because neither sees the other live, the first to end counts.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 import structlog
 
+from query_api.presence import locked, shared
 from query_api.whole_file import PART, whole_file
 from schemas.state import NewerState
-from schemas.values import SECOND_US
 
 log = structlog.get_logger()
 
 STATE_VERSION: Final = 1
-ABANDONED_S: Final = 3600.0
-"""A report that still runs, or a file that still lies unfinished, after so long was given up by its maker."""
+KEPT_S: Final = 3600.0
+"""For so long after it was made no report goes; a file that nothing names goes after so long."""
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
@@ -45,7 +50,9 @@ class ReportState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What is known of one report. Instants in us; `as_of_us` is None until known.
 
     `maker` is the presence of the API that makes it. `position` is the offset that the log was applied up to,
-    by topic and partition.
+    by topic and partition, and `losses` are the spans of offsets that were lost before, the last -1 where nobody
+    can tell it. `current` is whether it holds all that the log held when it was asked for; None where it was made
+    before that was noted.
     """
 
     version: int
@@ -56,11 +63,18 @@ class ReportState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     finished_at_us: int | None = None
     stores: int | None = None
     position: dict[str, dict[int, int]] = {}
+    losses: dict[str, dict[int, list[tuple[int, int]]]] = {}
+    current: bool | None = None
     error: str | None = None
 
-    def is_abandoned(self, now_us: int) -> bool:
-        """True where it still runs after so long that nobody can be at it."""
-        return self.status is ReportStatus.RUNNING and now_us - self.requested_at_us > ABANDONED_S * SECOND_US
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A report in the folder: when its state was written, and how large its rows are, None where it has none."""
+
+    written_ns: int
+    report_id: str
+    csv_bytes: int | None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -105,33 +119,79 @@ class ReportFiles:
         with whole_file(self._state_path(report_id)) as file:
             file.write(_encode(state))
 
+    def draft_path(self, report_id: str, maker: str) -> Path:
+        """Where `maker` writes the rows of a report, before `end` makes them its own."""
+        return self.folder / f".{report_id}.csv.{maker}{PART}"
+
+    def end(self, report_id: str, state: ReportState, draft: Path | None = None) -> None:
+        """Write how a report ended, and its rows, if any. One that ended before stays. Raises OSError."""
+        with suppress(NewerState):  # taken up by a newer version: its affair
+            before = self.read(report_id)
+            if before is not None and before.status is ReportStatus.RUNNING:
+                if draft is not None:
+                    draft.replace(self.csv_path(report_id))
+                self.write(report_id, state)
+                return
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+
+    def open_csv(self, report_id: str) -> BinaryIO | None:
+        """The rows of a report, None where there are none; while the file is open, the report does not go."""
+        try:
+            file = self.csv_path(report_id).open("rb")
+        except FileNotFoundError:
+            return None
+        shared(file)
+        return file
+
     def remove(self, report_id: str) -> None:
         """Forget a report. One that is being downloaded is still delivered whole."""
         self._state_path(report_id).unlink(missing_ok=True)
         self.csv_path(report_id).unlink(missing_ok=True)
 
+    def let_go(self, kept: Kept) -> bool:
+        """Forget a report that ended, unless it was made just now or is being downloaded; whether it is gone."""
+        if kept.csv_bytes is None:
+            if not self._ended(kept.report_id):
+                return False
+            self.remove(kept.report_id)
+            return True
+        if time.time_ns() - kept.written_ns < KEPT_S * 1e9 or not self._ended(kept.report_id):
+            return False
+        try:
+            with locked(self.csv_path(kept.report_id)):
+                self.remove(kept.report_id)
+        except BlockingIOError:
+            return False
+        except FileNotFoundError:  # another host was first
+            self.remove(kept.report_id)
+        return True
+
     def running(self) -> Iterator[tuple[str, ReportState]]:
         """The reports that are being made, or were when their maker died."""
-        for report_id in self._ids_by_age():
+        for kept in self.by_age():
             with suppress(NewerState):  # left to an API that knows it
-                state = self.read(report_id)
+                state = self.read(kept.report_id)
                 if state is not None and state.status is ReportStatus.RUNNING:
-                    yield report_id, state
+                    yield kept.report_id, state
 
-    def keep(self, most: int, now_us: int) -> None:
-        """Remove the oldest reports past `most`; those that are being made stay."""
-        every = self._ids_by_age()
-        surplus = len(every) - most
-        for report_id in every:
-            if surplus <= 0:
-                return
-            if not self._is_running(report_id, now_us):
-                self.remove(report_id)
-                surplus -= 1
+    def by_age(self) -> list[Kept]:
+        """Every report, the one whose state was written longest ago first."""
+        written: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        for entry in os.scandir(self.folder) if self.folder.is_dir() else ():
+            name, kind = os.path.splitext(entry.name)
+            with suppress(FileNotFoundError):  # another host removed it
+                if kind == ".json":
+                    written[name] = entry.stat().st_mtime_ns
+                elif kind == ".csv":
+                    sizes[name] = entry.stat().st_size
+        every = [Kept(written_ns, name, sizes.get(name)) for name, written_ns in written.items()]
+        return sorted(every, key=lambda kept: (kept.written_ns, kept.report_id))
 
     def sweep(self) -> None:
         """Remove old files that nothing will ever name: unfinished ones, and rows without a state."""
-        oldest = time.time() - ABANDONED_S
+        oldest = time.time() - KEPT_S
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
             is_orphan = path.suffix == PART or (
                 path.suffix == ".csv" and not self._state_path(path.stem).exists()
@@ -140,22 +200,13 @@ class ReportFiles:
                 if is_orphan and path.stat().st_mtime < oldest:
                     path.unlink()
 
-    def _is_running(self, report_id: str, now_us: int) -> bool:
+    def _ended(self, report_id: str) -> bool:
+        """Whether it does not run; a state that a newer version wrote is left alone, and so counts as running."""
         try:
             state = self.read(report_id)
         except NewerState:
-            return True
-        if state is None:
             return False
-        return state.status is ReportStatus.RUNNING and not state.is_abandoned(now_us)
+        return state is None or state.status is not ReportStatus.RUNNING
 
     def _state_path(self, report_id: str) -> Path:
         return self.folder / f"{report_id}.json"
-
-    def _ids_by_age(self) -> list[str]:
-        """Every report, the one whose state was written longest ago first."""
-        aged = []
-        for path in self.folder.glob("*.json") if self.folder.is_dir() else ():
-            with suppress(FileNotFoundError):  # another host removed it
-                aged.append((path.stat().st_mtime_ns, path.stem))
-        return [report_id for _, report_id in sorted(aged)]

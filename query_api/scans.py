@@ -13,6 +13,9 @@ import rocksdict
 
 from schemas.state import HEAD_END, HEAD_FIRST
 
+Table = rocksdict.Rdict
+"""What rows are read from."""
+
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 
@@ -31,6 +34,13 @@ def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:
     options = until(key + b"\0")
     value: bytes | None = next(table.values(from_key=key, read_opt=options), None)
     return value
+
+
+def rows_from(table: rocksdict.Rdict, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """The few rows whose keys begin with `prefix`, which ends in NUL."""
+    options = until(prefix[:-1] + b"\1")
+    rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
+    return list(rows)
 
 
 def until(to_key: bytes) -> rocksdict.ReadOptions:

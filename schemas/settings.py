@@ -47,7 +47,24 @@ class Settings(BaseSettings):
             ge=0, le=65_535, description="Port of a worker's Prometheus metrics, on the API's host; 0: none"
         ),
     ] = 0
-    reports_kept: Annotated[int, Field(ge=1, description="Finished reports kept")] = 1000
+    reports_kept: Annotated[
+        int,
+        Field(ge=1, description="Reports kept; the oldest goes first, none within an hour after it was made"),
+    ] = 10_000
+    reports_bytes: Annotated[int, Field(ge=1, description="Bytes of reports kept; likewise")] = 4_000_000_000
+    report_patience_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How long a report waits for tables that are being restored or trail the log, then fails",
+        ),
+    ] = 300.0
+    log_patience_seconds: Annotated[
+        float,
+        Field(
+            gt=0, description="How long the log is asked where it ends, before a report does without knowing"
+        ),
+    ] = 2.0
     log_level: Annotated[
         str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     ] = "INFO"

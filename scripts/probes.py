@@ -1,19 +1,19 @@
 """What the API may ask of the broker and the worker.
 
 Owns: log-end positions, whether a worker lives, and how far the data of `up --data` reaches. Must not know:
-HTTP. query_api.health says what a probe must answer; the API never sees which broker this is.
+HTTP. query_api.broker says what a probe must answer; the API never sees which broker this is.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it has no types
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
-from query_api.health import BrokerProbe
+from query_api.broker import BrokerProbe
 from schemas.settings import Settings
 from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
@@ -23,7 +23,7 @@ from stream.embedded.log import EmbeddedLog
 from stream.topics import reach
 
 _PROBE_TIMEOUT_MS: Final = 4_000
-_FETCH_MS: Final = 200
+_PARTITIONS_KNOWN_S: Final = 5.0
 _SOURCES: Final = frozenset(spec.name for spec in SOURCES)
 
 
@@ -36,10 +36,6 @@ class EmbeddedProbe(BrokerProbe):
 
     async def end_offsets(self) -> Positions:
         return await asyncio.to_thread(self._end_offsets)
-
-    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
-        """None: every offset of the embedded log is a record's."""
-        return set()
 
     async def worker_alive(self) -> bool:
         return await asyncio.to_thread(held, self._settings.worker_lock)
@@ -91,43 +87,36 @@ class KafkaProbe(BrokerProbe):
         self._connecting = asyncio.Lock()
         self._consumer: Any = None
         self._admin: Any = None
+        self._partitions: list[TopicPartition] = []
+        self._partitions_s = 0.0
 
     async def end_offsets(self) -> Positions:
         await self._connect()
-        described = await self._admin.describe_topics(sorted(_SOURCES))
-        partitions = [
-            TopicPartition(topic["topic"], each["partition"])
-            for topic in described
-            for each in topic["partitions"]
-        ]
-        ends = await self._consumer.end_offsets(partitions)
+        ends = await self._consumer.end_offsets(await self._source_partitions())
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
-    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
-        async with AIOKafkaConsumer(
-            **client_options(self._settings), enable_auto_commit=False, max_partition_fetch_bytes=1024
-        ) as reader:
-            unknown = {TopicPartition(*at): span for at, span in spans.items()}
-            reader.assign(list(unknown))
-            for tp, (from_offset, _) in unknown.items():
-                reader.seek(tp, from_offset)
-            empty = set()
-            while unknown:
-                for tp in await reader.getmany(timeout_ms=_FETCH_MS):
-                    unknown.pop(tp, None)
-                passed = [tp for tp, (_, end) in unknown.items() if await reader.position(tp) >= end]
-                for tp in passed:
-                    del unknown[tp]
-                    empty.add((tp.topic, tp.partition))
-            return empty
-
     async def worker_alive(self) -> bool:
+        """Whether there is a worker anywhere, and whoever fills the tables here, if anybody ever did."""
+        lock = self._settings.worker_lock
+        if lock.exists() and not await asyncio.to_thread(held, lock):
+            return False
         await self._connect()
         (response,) = await self._admin.describe_consumer_groups([APP_ID])
         return any(group["members"] for group in response.to_object()["groups"])
 
     def replay_target(self) -> Positions | Literal["pending"] | None:
         return self._target.read()
+
+    async def _source_partitions(self) -> list[TopicPartition]:
+        """The partitions of the topics, asked for again after some seconds: their number hardly ever changes."""
+        if not self._partitions or time.monotonic() - self._partitions_s > _PARTITIONS_KNOWN_S:
+            self._partitions = [
+                TopicPartition(topic["topic"], each["partition"])
+                for topic in await self._admin.describe_topics(sorted(_SOURCES))
+                for each in topic["partitions"]
+            ]
+            self._partitions_s = time.monotonic()
+        return self._partitions
 
     async def _connect(self) -> None:
         """Connect once; the clients find lost brokers again by themselves."""

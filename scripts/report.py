@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from query_api.errors import WaitedTooLong
 from query_api.reader import Reader
 from query_api.report import ReportFacts, check_as_of, write_report
 from schemas.settings import Settings
@@ -33,25 +34,34 @@ def make_report(
 ) -> tuple[ReplaySummary, ReportFacts]:
     """Replay `data` to the running `worker` and write the report to `out`, whole or not at all.
 
-    Raises CsvInputError, ChildEnded, QueryError and the broker's errors.
+    Raises CsvInputError, ChildEnded, QueryError (WaitedTooLong too) and the broker's errors.
     """
     with ExitStack() as stack:
         sink = stack.enter_context(open_sink(settings))
         summary = replay(data, sink, rejects, progress)
         reader = Reader(settings)
         stack.callback(reader.close)
-        wait_until_readable(reader, summary.positions, worker)
+        reader.expect_partitions(sink.partitions)
+        wait_until_readable(reader, summary.positions, worker, settings.report_patience_seconds)
         with reader.snapshot() as snapshot:
             check_as_of(snapshot, as_of_us, time.time_ns() // 1000, settings.retention_days)
             return summary, write_report(snapshot, as_of_us, out)
 
 
-def wait_until_readable(reader: Reader, positions: Positions, worker: Child) -> None:
-    """Wait until the readable state reflects the topics up to `positions`. Raises ChildEnded."""
+def wait_until_readable(reader: Reader, positions: Positions, worker: Child, patience_s: float) -> None:
+    """Wait until the tables are whole and reflect the topics up to `positions`.
+
+    Raises ChildEnded where the worker ends, WaitedTooLong where nothing moves for `patience_s`.
+    """
+    moved_s, before = time.monotonic(), None
     while True:
-        with reader.snapshot() as snapshot:
-            applied = snapshot.applied()
-        if all(applied.get(partition, 0) >= offset for partition, offset in positions.items()):
+        standing = reader.standing()
+        obstacle = standing.obstacle(positions)
+        if obstacle is None:
             return
         worker.check()
+        if standing != before:
+            moved_s, before = time.monotonic(), standing
+        elif time.monotonic() - moved_s > patience_s:
+            raise WaitedTooLong(patience_s, obstacle)
         time.sleep(_LOOK_SECONDS)

@@ -10,16 +10,20 @@ import numpy as np
 
 from query_api.explain import Account, Downtimes, OpenSpan, StoreStory
 from query_api.health import Health
+from query_api.standing import Standing
 from schemas.api import (
     DayAccount,
     HealthParts,
     HealthReport,
     Lag,
+    LossSeen,
     OpenInterval,
     PollSeen,
+    RestoringTable,
     StoreDetail,
     StoreDowntime,
     StoresWithDowntime,
+    Tables,
     WeekRow,
     WindowAccount,
 )
@@ -94,12 +98,57 @@ def stores_with_downtime(found: Downtimes) -> StoresWithDowntime:
 
 def health_report(health: Health) -> HealthReport:
     """Whether the service is ready, part by part."""
+    standing = health.standing
     return HealthReport(
-        status="ok" if health.ready else "replaying" if health.replaying else "failing",
+        status=_status(health),
         ready=health.ready,
         parts=HealthParts(process="ok", broker=health.broker, worker=health.worker, state=health.state),
         lag=Lag(records=health.lag_records, seconds=round(health.trailing_s, 3)),
+        tables=None if standing is None else _tables(standing),
+        losses=[] if standing is None else _losses(standing),
     )
+
+
+def _status(health: Health) -> Literal["ok", "degraded", "replaying", "restoring", "failing"]:
+    if health.restoring:
+        return "restoring"
+    if health.replaying:
+        return "replaying"
+    if not health.ready:
+        return "failing"
+    return "degraded" if health.degraded else "ok"
+
+
+def _tables(standing: Standing) -> Tables:
+    unfinished = standing.unfinished
+    return Tables(
+        partitions=standing.partitions,
+        whole=sum(table.whole for table in standing.tables.values()),
+        restoring=[
+            RestoringTable(
+                partition=partition,
+                reached=table.reached if table else None,
+                target=table.target if table else None,
+            )
+            for partition in unfinished
+            for table in (standing.tables.get(partition),)
+        ],
+    )
+
+
+def _losses(standing: Standing) -> list[LossSeen]:
+    return [
+        LossSeen(
+            topic=topic,
+            partition=partition,
+            from_offset=loss.from_offset,
+            to_offset=None if loss.to_offset < 0 else loss.to_offset,
+            noticed=format_timestamp(loss.noticed_ms * 1000),
+            why=loss.why,
+        )
+        for (topic, partition), losses in standing.losses.items()
+        for loss in losses
+    ]
 
 
 def _window(

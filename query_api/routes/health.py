@@ -18,7 +18,7 @@ from schemas.api import Alive, HealthReport
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {
         "model": HealthReport,
-        "description": "Not ready: `replaying`, or a part fails, and says why.",
+        "description": "Not ready: `restoring`, `replaying`, or a part fails, and says why.",
     }
 }
 
@@ -29,7 +29,9 @@ def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
 
     async def health(response: Response) -> HealthReport:
         """Ready or not, part by part, and how far the readable state trails the log."""
-        report = health_report(await watch.look())
+        seen = await watch.look()
+        metrics.looked(seen)
+        report = health_report(seen)
         response.status_code = 200 if report.ready else 503
         return report
 
@@ -48,7 +50,7 @@ def health_routes(watch: HealthWatch, metrics: Metrics) -> APIRouter:
         responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
     )
     async def prometheus() -> Response:
-        """Reports made and their seconds, stores, lag."""
+        """Reports made and their seconds, stores, lag, tables that are not whole, losses."""
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router

@@ -9,12 +9,11 @@ Owns: these calls. Must not know: how reports are made or kept.
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import FileResponse
 
-from query_api.errors import UnknownReport
 from query_api.problems import documented
 from query_api.report_files import ReportState, ReportStatus
 from query_api.reports import Reports
+from query_api.routes.downloads import OpenFileResponse
 from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
 from schemas.api import ReportFailed, ReportRunning, ReportStarted
 from schemas.values import format_timestamp
@@ -47,6 +46,21 @@ _CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
                 ),
                 "schema": {"type": "string"},
             },
+            "X-Storepulse-Current": {
+                "description": (
+                    "With the CSV: `true` where it holds every poll that the log had when the report was asked "
+                    "for; `false` where the log could not be asked, so that some of the latest may be missing"
+                ),
+                "schema": {"type": "string", "enum": ["true", "false"]},
+            },
+            "X-Storepulse-Loss": {
+                "description": (
+                    "With the CSV, where records were lost before they were applied: "
+                    "`topic=partition:from-to,…; …`, offsets from the first lost to the first after them, which "
+                    "is left out where nobody can tell it; `...` at the end where not all have room"
+                ),
+                "schema": {"type": "string"},
+            },
         },
     }
 }
@@ -62,23 +76,23 @@ def report_routes(reports: Reports) -> APIRouter:
 
     def get_report(
         report_id: Annotated[str, Path(description="The id that trigger_report gave")],
-    ) -> ReportRunning | ReportFailed | FileResponse:
+    ) -> ReportRunning | ReportFailed | OpenFileResponse:
         """Where a report stands, or the report itself once it is made."""
         state = reports.state(report_id)
         if state.status is ReportStatus.RUNNING:
             return ReportRunning()
         if state.status is ReportStatus.FAILED:
             return ReportFailed(error=state.error or "")
-        path = reports.csv_path(report_id)
-        if not path.exists():
-            raise UnknownReport(report_id)
-        return FileResponse(
-            path, media_type="text/csv; charset=utf-8", filename=path.name, headers=_headers(state)
+        return OpenFileResponse(
+            reports.open_csv(report_id),
+            f"{report_id.lower()}.csv",
+            media_type="text/csv; charset=utf-8",
+            headers=_headers(state),
         )
 
     def get_report_by_query(
         report_id: Annotated[str, Query(description="The id that trigger_report gave")],
-    ) -> ReportRunning | ReportFailed | FileResponse:
+    ) -> ReportRunning | ReportFailed | OpenFileResponse:
         """Where a report stands, or the report itself once it is made."""
         return get_report(report_id)
 
@@ -101,10 +115,30 @@ def report_routes(reports: Reports) -> APIRouter:
 
 def _headers(state: ReportState) -> dict[str, str]:
     headers = {"X-Storepulse-As-Of": format_timestamp(state.as_of_us or 0)}
+    if state.current is not None:
+        headers["X-Storepulse-Current"] = str(state.current).lower()
     position = "; ".join(
         f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
         for topic, offsets in state.position.items()
     )
     if position and len(position) <= _MOST_HEADER_CHARS:
         headers["X-Storepulse-Position"] = position
+    losses = "; ".join(
+        f"{topic}="
+        + ",".join(
+            f"{partition}:{from_offset}-{to_offset if to_offset >= 0 else ''}"
+            for partition, spans in partitions.items()
+            for from_offset, to_offset in spans
+        )
+        for topic, partitions in state.losses.items()
+    )
+    if losses:
+        headers["X-Storepulse-Loss"] = _cut(losses)
     return headers
+
+
+def _cut(losses: str) -> str:
+    """As many losses as have room: that there were some must be said in any case."""
+    if len(losses) <= _MOST_HEADER_CHARS:
+        return losses
+    return losses[: losses.rindex(",", 0, _MOST_HEADER_CHARS)] + ",..."

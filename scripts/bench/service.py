@@ -152,8 +152,7 @@ class Watch:
 
     def applied(self) -> Positions:
         """How far the tables reflect the topics."""
-        with self._reader.snapshot() as snapshot:
-            return snapshot.applied()
+        return self._reader.standing().applied
 
     def latest_us(self) -> int:
         """The latest poll of all. Raises BenchFailed where there is none."""

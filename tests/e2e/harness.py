@@ -89,8 +89,11 @@ def snapshot_of(state: Path) -> Iterator[Snapshot]:
 
 def applied(state: Path) -> Positions:
     """How far the readable state reflects the topics."""
-    with snapshot_of(state) as snapshot:
-        return snapshot.applied()
+    reader = Reader(Settings(state=state))
+    try:
+        return reader.standing().applied
+    finally:
+        reader.close()
 
 
 def wait_until_applied(state: Path, positions: Positions, seconds: float = 60) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,18 +26,13 @@ class FakeProbe:
     alive: bool | None = True
     target: dict[tuple[str, int], int] | Literal["pending"] | None = None
     error: Exception | None = None
-    markers: set[tuple[str, int]] = field(default_factory=set)
     asked: int = 0
 
     async def end_offsets(self) -> dict[tuple[str, int], int]:
+        self.asked += 1
         if self.error is not None:
             raise self.error
         return self.ends
-
-    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
-        """Where there are `markers`, there is nothing else."""
-        self.asked += 1
-        return self.markers & spans.keys()
 
     async def worker_alive(self) -> bool | None:
         return self.alive
@@ -47,9 +42,11 @@ class FakeProbe:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, probe: FakeProbe | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    settings: Settings, probe: FakeProbe | None = None, now_us: Callable[[], int] = lambda: NOW_US
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API that has started; it is shut down when the block ends."""
-    app = create_app(settings, Reader(settings), probe or FakeProbe(), lambda: NOW_US)
+    app = create_app(settings, Reader(settings), probe or FakeProbe(), now_us)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -14,6 +14,7 @@ import rocksdict
 from schemas.settings import Settings
 from schemas.state import (
     META_EXTENT,
+    META_PARTITIONS,
     META_ZONE_DATABASE,
     Extent,
     applied_key,
@@ -22,31 +23,40 @@ from schemas.state import (
     page_key,
 )
 from schemas.values import Poll, StoreId, Week
+from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, encode_losses, loss_key
 from stream.core.clock import ZONE_DATABASE
 from tests.core.shelf import Shelf
 
 
 class Tables:
-    """The tables of a state folder, open for writing while readers look on."""
+    """The tables of a state folder, open for writing while readers look on; whole unless told otherwise."""
 
     def __init__(self, settings: Settings, partitions: int = 1) -> None:
         self._settings = settings
         self._shelves: dict[StoreId, Shelf] = {}
-        self._primaries: list[rocksdict.Rdict] = []
+        self._primaries: dict[int, rocksdict.Rdict] = {}
         self._extent = Extent()
         for _ in range(partitions):
             self.add_partition()
 
     def add_partition(self) -> None:
-        """Another, empty partition; stores stay where they are."""
-        path = self.path(len(self._primaries))
+        """Another, empty and whole partition; stores stay where they are."""
+        partition = len(self._primaries)
+        path = self.path(partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         options = rocksdict.Options(raw_mode=True)
         options.create_if_missing(True)
         primary = rocksdict.Rdict(str(path), options)
-        self._primaries.append(primary)
+        self._primaries[partition] = primary
         primary[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
-        primary[b"__faust\0offset__"] = b"7"
+        primary[META_PARTITIONS] = str(len(self._primaries)).encode()
+        primary[OFFSET_KEY] = b"7"
+        primary[WHOLE_KEY] = b""
+
+    def remove_partition(self, partition: int) -> None:
+        """Delete one table; nothing can be written to it any more."""
+        self._primaries.pop(partition).close()
+        shutil.rmtree(self.path(partition))
 
     def path(self, partition: int) -> Path:
         """Where the RocksDB of a partition is."""
@@ -72,6 +82,21 @@ class Tables:
         """Say that a topic is applied up to `offset`."""
         self.put(applied_key(topic), str(offset).encode(), partition)
 
+    def restore(self, reached: int, target: int | None, partition: int = 0) -> None:
+        """Begin to restore a table, or get on with it: without a target, as an older version left it."""
+        self.put(OFFSET_KEY, str(reached).encode(), partition)
+        if target is not None:
+            self.put(TARGET_KEY, str(target).encode(), partition)
+        self.remove(WHOLE_KEY, partition)
+
+    def make_whole(self, partition: int = 0) -> None:
+        """Say that a table is restored."""
+        self.put(WHOLE_KEY, b"1", partition)
+
+    def lose(self, topic: str, *losses: Loss, partition: int = 0) -> None:
+        """Say what was lost of a topic; nothing: that it was accepted."""
+        self.put(loss_key(topic), encode_losses(losses), partition)
+
     def put(self, key: bytes, value: bytes, partition: int = 0) -> None:
         """Write one row as it is."""
         self._primaries[partition][key] = value
@@ -82,37 +107,37 @@ class Tables:
 
     def flush(self) -> None:
         """Move what is in memory to files, which deletes logs that readers follow."""
-        for primary in self._primaries:
+        for primary in self._primaries.values():
             primary.flush()
 
     def compact(self) -> None:
         """Rewrite all files, which deletes those that readers hold open."""
-        for primary in self._primaries:
+        for primary in self._primaries.values():
             primary.flush()
             primary.compact_range(None, None)
 
     def delete(self) -> None:
         """Remove every table, as an operator does who wants them rebuilt."""
         self.close()
-        partitions = len(self._primaries)
+        partitions = list(self._primaries)
         self._primaries.clear()
         self._shelves.clear()
         self._extent = Extent()
-        for partition in range(partitions):
+        for partition in partitions:
             shutil.rmtree(self.path(partition))
 
     def close(self) -> None:
         """Let go of the tables."""
-        for primary in self._primaries:
+        for primary in self._primaries.values():
             primary.close()
 
     def reopen(self) -> None:
         """What a restart of the worker does."""
         self.close()
         options = rocksdict.Options(raw_mode=True)
-        self._primaries = [
-            rocksdict.Rdict(str(self.path(partition)), options) for partition in range(len(self._primaries))
-        ]
+        self._primaries = {
+            partition: rocksdict.Rdict(str(self.path(partition)), options) for partition in self._primaries
+        }
 
     def _shelf(self, store_id: StoreId) -> Shelf:
         return self._shelves.setdefault(store_id, Shelf(retention_days=self._settings.retention_days))

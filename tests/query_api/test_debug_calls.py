@@ -36,7 +36,7 @@ async def test_max_timestamp_is_the_latest_poll_of_any_store(settings: Settings,
     assert await asked(settings, "max_timestamp") == {"max_timestamp": "2023-01-23T11:00:00.500000Z"}
 
 
-async def test_before_the_first_poll_there_is_no_max_timestamp(settings: Settings) -> None:
+async def test_before_the_first_poll_there_is_no_max_timestamp(settings: Settings, tables: Tables) -> None:
     assert await asked(settings, "max_timestamp") == {"max_timestamp": None}
 
 

@@ -1,32 +1,33 @@
 """Health says which part fails and how far the readable state trails the log; never how old polls are."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from typing import Literal
 
 import pytest
 
-from query_api.health import MOST_TRAILING_S, HealthWatch
+from query_api import app
+from query_api.health import MOST_TRAILING_S, Health, HealthWatch
+from query_api.metrics import FRESH_S, Metrics
 from query_api.reader import Reader
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE
 from schemas.topics import HOURS, POLLS, ZONES
+from schemas.whole import Loss
 from tests.builders import polls
 from tests.query_api.service import PATIENCE_S, FakeProbe, fetch, serving, trigger
 from tests.query_api.tables import Tables
 
 
-class SlowMarkers(FakeProbe):
-    """Says what lies in a span when it is told to."""
+class BrokenTarget(FakeProbe):
+    """Cannot say what `up --data` replays."""
 
-    def __init__(self, ends: dict[tuple[str, int], int]) -> None:
-        super().__init__(ends)
-        self.was_asked = asyncio.Event()
-        self.told = asyncio.Event()
+    broken = False
 
-    async def empty_spans(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
-        self.was_asked.set()
-        await self.told.wait()
-        return set()
+    def replay_target(self) -> dict[tuple[str, int], int] | Literal["pending"] | None:
+        if self.broken:
+            raise ValueError("no JSON")
+        return super().replay_target()
 
 
 class Clock:
@@ -53,10 +54,12 @@ async def test_with_all_applied_the_service_is_ready_however_old_the_polls(
         "ready": True,
         "parts": {"process": "ok", "broker": "ok", "worker": "ok", "state": "ok"},
         "lag": {"records": {POLLS: 0, HOURS: 0, ZONES: 0}, "seconds": 0.0},
+        "tables": {"partitions": 1, "whole": 1, "restoring": []},
+        "losses": [],
     }
 
 
-async def test_a_new_service_without_any_record_is_ready(settings: Settings) -> None:
+async def test_a_new_service_without_any_record_is_ready(settings: Settings, tables: Tables) -> None:
     async with serving(settings, FakeProbe({(POLLS, 0): 0})) as client:
         assert (await client.get("/health")).status_code == 200
 
@@ -72,23 +75,6 @@ async def test_lag_is_counted_by_topic_over_all_partitions(settings: Settings) -
     assert answer.status_code == 200
     assert answer.json()["lag"]["records"] == {POLLS: 7, HOURS: 2, ZONES: 0}
     tables.close()
-
-
-async def test_a_look_that_is_cancelled_just_as_the_broker_answers_ends(
-    settings: Settings, tables: Tables, reader: Reader
-) -> None:
-    """asyncio.wait_for would return the answer and forget the cancellation: the API would never shut down."""
-    probe = SlowMarkers({(POLLS, 0): 1})
-    watch = HealthWatch(reader, probe, Clock())
-    await watch.look()
-    looking = asyncio.create_task(watch.look())
-    async with asyncio.timeout(PATIENCE_S):
-        await probe.was_asked.wait()
-        probe.told.set()
-        await asyncio.sleep(0)
-        looking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await looking
 
 
 async def test_seconds_tell_how_long_the_oldest_record_has_been_waiting(
@@ -137,31 +123,6 @@ async def test_state_that_stands_still_while_the_log_waits_fails(
     assert "trails the log for 61 s" in health.state
 
 
-async def test_markers_of_transactions_behind_the_last_record_are_nothing_to_apply(
-    settings: Settings, tables: Tables, reader: Reader
-) -> None:
-    """log   records 0 to 4, marker 5 │ marker 6 │ record 7; applied: 0 to 4"""
-    probe, clock = FakeProbe({(POLLS, 0): 6}, markers={(POLLS, 0)}), Clock()
-    tables.apply(POLLS, 5)
-    watch = HealthWatch(reader, probe, clock)
-    assert (await watch.look()).lag_records == {POLLS: 1, HOURS: 0, ZONES: 0}
-    for end in (6, 7):
-        probe.ends = {(POLLS, 0): end}
-        clock.now_s += MOST_TRAILING_S + 1
-        health = await watch.look()
-        assert (health.ready, health.lag_records, health.trailing_s) == (
-            True,
-            {POLLS: 0, HOURS: 0, ZONES: 0},
-            0,
-        )
-    probe.ends, probe.markers = {(POLLS, 0): 8}, set()
-    for _ in range(3):
-        clock.now_s += MOST_TRAILING_S
-        health = await watch.look()
-    assert (health.ready, health.lag_records) == (False, {POLLS: 3, HOURS: 0, ZONES: 0})
-    assert probe.asked == 3
-
-
 @pytest.mark.parametrize(
     ("probe", "part", "says"),
     [
@@ -170,7 +131,7 @@ async def test_markers_of_transactions_behind_the_last_record_are_nothing_to_app
     ],
 )
 async def test_a_part_that_fails_is_named_with_what_is_wrong(
-    settings: Settings, probe: FakeProbe, part: str, says: str
+    settings: Settings, tables: Tables, probe: FakeProbe, part: str, says: str
 ) -> None:
     async with serving(settings, probe) as client:
         answer = await client.get("/health")
@@ -183,7 +144,9 @@ async def test_a_part_that_fails_is_named_with_what_is_wrong(
     assert (live.status_code, live.json()) == (200, {"status": "alive"})
 
 
-async def test_a_worker_that_cannot_be_seen_from_here_is_no_failure(settings: Settings) -> None:
+async def test_a_worker_that_cannot_be_seen_from_here_is_no_failure(
+    settings: Settings, tables: Tables
+) -> None:
     async with serving(settings, FakeProbe(alive=None)) as client:
         assert (await client.get("/health")).status_code == 200
 
@@ -214,10 +177,137 @@ async def test_it_is_replaying_until_all_of_it_is_readable(settings: Settings, t
         assert await status() == (200, "ok")
 
 
+async def test_it_is_restoring_until_every_table_is_there_and_whole(settings: Settings) -> None:
+    tables = Tables(settings, 3)
+    tables.restore(5, 70, partition=0)
+    tables.restore(0, None, partition=1)
+    tables.remove_partition(2)
+    async with serving(settings, FakeProbe(alive=False)) as client:
+        answer = await client.get("/health")
+        metrics = (await client.get("/metrics")).text.splitlines()
+        assert (answer.status_code, answer.json()["status"]) == (503, "restoring")
+        assert answer.json()["tables"] == {
+            "partitions": 2,  # the broker said nothing, and who knows of the third is gone
+            "whole": 0,
+            "restoring": [
+                {"partition": 0, "reached": 5, "target": 70},
+                {"partition": 1, "reached": 0, "target": None},
+            ],
+        }
+        assert "0 of 2 partitions are whole" in answer.json()["parts"]["state"]
+        assert {"storepulse_restoring_partitions 2.0", "storepulse_ready 0.0"} <= set(metrics)
+    async with serving(settings, FakeProbe({(POLLS, 2): 0})) as client:
+        assert (await client.get("/health")).json()["tables"]["partitions"] == 3
+        tables.add_partition()
+        tables.make_whole(0)
+        assert (await client.get("/health")).json()["status"] == "restoring"
+        tables.make_whole(1)
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    tables.close()
+
+
+async def test_a_host_without_any_table_is_restoring(settings: Settings) -> None:
+    async with serving(settings, FakeProbe({(POLLS, partition): 0 for partition in range(12)})) as client:
+        answer = await client.get("/health")
+        debug = await client.get("/api/v1/debug/max_timestamp")
+    assert (answer.status_code, answer.json()["status"]) == (503, "restoring")
+    assert answer.json()["tables"]["partitions"] == len(answer.json()["tables"]["restoring"]) == 12
+    assert (debug.status_code, debug.headers["content-type"]) == (503, "application/problem+json")
+    assert "no partition has a table here yet" in debug.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["max_timestamp", "status_counts", "stores_with_downtime", "store/s1", "store/unknown"]
+)
+async def test_no_debug_call_answers_from_half_a_state(settings: Settings, tables: Tables, path: str) -> None:
+    tables.add(polls("Mon 10:00 active"))
+    tables.restore(1, 2)
+    async with serving(settings) as client:
+        answer = await client.get(f"/api/v1/debug/{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert "partition 0 is being restored: 1 of 2" in answer.json()["detail"]
+        tables.make_whole()
+        answer = await client.get(f"/api/v1/debug/{path}")
+        assert answer.status_code == (404 if path == "store/unknown" else 200)
+
+
+async def test_losses_degrade_the_service_until_they_are_accepted(settings: Settings, tables: Tables) -> None:
+    tables.lose(POLLS, Loss(10, 25, 1_674_468_000_000, "retention passed"), Loss(40, -1, 0, "made anew"))
+    async with serving(settings) as client:
+        answer = await client.get("/health")
+        metrics = (await client.get("/metrics")).text.splitlines()
+        assert (answer.status_code, answer.json()["status"], answer.json()["ready"]) == (
+            200,
+            "degraded",
+            True,
+        )
+        assert answer.json()["losses"] == [
+            {
+                "topic": POLLS,
+                "partition": 0,
+                "from_offset": 10,
+                "to_offset": 25,
+                "noticed": "2023-01-23T10:00:00.000000Z",
+                "why": "retention passed",
+            },
+            {
+                "topic": POLLS,
+                "partition": 0,
+                "from_offset": 40,
+                "to_offset": None,
+                "noticed": "1970-01-01T00:00:00.000000Z",
+                "why": "made anew",
+            },
+        ]
+        assert {
+            'storepulse_losses{topic="store-polls"} 2.0',
+            'storepulse_lost_records{topic="store-polls"} 15.0',
+            'storepulse_losses{topic="store-zones"} 0.0',
+        } <= set(metrics)
+        tables.lose(POLLS)
+        assert (await client.get("/health")).json()["status"] == "ok"
+        lines = (await client.get("/metrics")).text.splitlines()
+        assert 'storepulse_losses{topic="store-polls"} 0.0' in lines
+
+
+async def test_looks_go_on_after_one_that_failed_and_metrics_say_not_ready_meanwhile(
+    settings: Settings, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the file that `up --data` writes is no JSON."""
+    monkeypatch.setattr(app, "LOOK_EVERY_S", 0.01)
+    probe = BrokenTarget()
+    async with serving(settings, probe) as client:
+
+        async def ready(expected: float) -> None:
+            deadline = time.monotonic() + PATIENCE_S
+            while f"storepulse_ready {expected}" not in (await client.get("/metrics")).text:
+                assert time.monotonic() < deadline, f"never {expected}"
+                await asyncio.sleep(0.01)
+
+        await ready(1.0)
+        probe.broken = True
+        await ready(0.0)
+        assert "storepulse_failed_looks_total 0.0" not in (await client.get("/metrics")).text
+        probe.broken = False
+        await ready(1.0)
+
+
+def test_a_look_of_long_ago_says_nothing_of_now() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    metrics.looked(Health("ok", "ok", "ok", None, False, None, 0.0))
+    assert b"storepulse_ready 1.0" in metrics.text()
+    clock.now_s = FRESH_S
+    assert b"storepulse_ready 0.0" in metrics.text()
+
+
 async def test_metrics_count_reports_and_tell_stores_and_lag(settings: Settings, tables: Tables) -> None:
     tables.add([*polls("Mon 10:00 active", store_id="a"), *polls("Mon 10:00 active", store_id="b")])
-    async with serving(settings, FakeProbe({(POLLS, 0): 4})) as client:
+    probe = FakeProbe({(POLLS, 0): 0})
+    async with serving(settings, probe) as client:
         await fetch(client, await trigger(client))
+        probe.ends = {(POLLS, 0): 4}
         await client.get("/health")
         answer = await client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from query_api.errors import FolderUnwritable, OtherZoneDatabase, ReaderClosed, TableUnreadable
+from query_api.errors import (
+    FolderUnwritable,
+    OtherZoneDatabase,
+    ReaderClosed,
+    StateRestoring,
+    TableUnreadable,
+)
 from query_api.reader import Reader
+from query_api.standing import Standing
 from schemas.settings import Settings
-from schemas.state import HEAD_VERSION, META_EXTENT, META_ZONE_DATABASE, NewerState, head_key
+from schemas.state import HEAD_VERSION, META_EXTENT, META_PARTITIONS, META_ZONE_DATABASE, NewerState, head_key
 from schemas.topics import POLLS, ZONES
 from schemas.values import StoreId, day_of, week_of
+from schemas.whole import Loss
 from tests.builders import at, poll, polls, rows, utc
 from tests.query_api.tables import Tables
 
@@ -29,7 +37,7 @@ def secondaries(settings: Settings) -> list[Path]:
     return sorted(path for path in (settings.state / "secondary").glob("*") if path.is_dir())
 
 
-def test_before_the_worker_ever_ran_there_is_no_store_and_no_position(reader: Reader) -> None:
+def test_an_empty_state_has_no_store_and_no_position(tables: Tables, reader: Reader) -> None:
     assert ids(reader) == []
     with reader.snapshot() as snapshot:
         assert snapshot.latest_us() is None
@@ -37,9 +45,92 @@ def test_before_the_worker_ever_ran_there_is_no_store_and_no_position(reader: Re
         assert snapshot.head(StoreId("s1")) is None
 
 
-def test_a_partition_that_is_still_being_made_says_nothing_yet(settings: Settings, reader: Reader) -> None:
+def test_before_the_worker_ever_ran_there_is_no_state(reader: Reader) -> None:
+    with pytest.raises(StateRestoring, match="no partition has a table here yet"):
+        ids(reader)
+    assert reader.standing() == Standing({}, None)
+
+
+def test_a_partition_that_is_still_being_made_is_missing(settings: Settings, reader: Reader) -> None:
     settings.table_path(0).mkdir(parents=True)
+    with pytest.raises(StateRestoring, match="no partition has a table here yet"):
+        ids(reader)
+
+
+def test_a_state_without_one_of_its_partitions_is_not_read(settings: Settings, reader: Reader) -> None:
+    """What the tables say counts, and what the broker says where there are none of the last partitions."""
+    tables = Tables(settings, 3)
+    tables.remove_partition(1)
+    with pytest.raises(StateRestoring, match="2 of 3 partitions are whole; no table for partition 1"):
+        ids(reader)
+    assert reader.standing().unfinished == (1,)
+    tables.close()
+
+
+def test_how_many_partitions_there_must_be_says_the_broker_where_no_table_does(
+    settings: Settings, reader: Reader
+) -> None:
+    tables = Tables(settings, 2)
+    for partition in (0, 1):
+        tables.remove(META_PARTITIONS, partition)
+    with pytest.raises(StateRestoring, match="how many partitions there are is not known yet"):
+        ids(reader)
+    reader.expect_partitions(3)
+    with pytest.raises(StateRestoring, match="2 of 3 partitions are whole; no table for partition 2"):
+        ids(reader)
+    reader.expect_partitions(2)
     assert ids(reader) == []
+    tables.close()
+
+
+def test_a_table_that_is_being_restored_is_not_read_and_says_how_far_it_is(
+    settings: Settings, reader: Reader
+) -> None:
+    tables = Tables(settings, 2)
+    tables.add([poll("Mon 10:00 active", store_id=f"s{number}") for number in range(9)])
+    tables.restore(123, 4560, partition=1)
+    with pytest.raises(StateRestoring, match=r"1 of 2 .* partition 1 is being restored: 123 of 4,560"):
+        ids(reader)
+    table = reader.standing().tables[1]
+    assert (table.whole, table.reached, table.target) == (False, 123, 4560)
+    tables.make_whole(1)
+    assert len(ids(reader)) == 9
+    tables.close()
+
+
+def test_a_table_as_an_older_version_left_it_is_not_read_until_a_worker_has_been_at_it(
+    tables: Tables, reader: Reader
+) -> None:
+    tables.restore(7, target=None)
+    with pytest.raises(StateRestoring, match="no worker has looked through the table of partition 0 yet"):
+        ids(reader)
+
+
+def test_a_row_that_says_whole_and_was_moved_to_a_file_and_deleted_again_is_gone(
+    tables: Tables, reader: Reader
+) -> None:
+    assert ids(reader) == []
+    tables.flush()
+    tables.restore(1, 2)
+    tables.flush()
+    assert not reader.standing().whole
+    tables.make_whole()
+    tables.compact()
+    assert ids(reader) == []
+
+
+def test_losses_are_told_by_topic_and_partition_until_they_are_accepted(
+    settings: Settings, reader: Reader
+) -> None:
+    tables = Tables(settings, 2)
+    first, second = Loss(10, 20, 1000, "retention"), Loss(30, -1, 2000, "the topic was made anew")
+    tables.lose(POLLS, first, second, partition=1)
+    tables.lose(ZONES, first)
+    with reader.snapshot() as snapshot:
+        assert snapshot.standing.losses == {(ZONES, 0): (first,), (POLLS, 1): (first, second)}
+    tables.lose(POLLS, partition=1)
+    assert reader.standing().losses == {(ZONES, 0): (first,)}
+    tables.close()
 
 
 def test_each_snapshot_sees_what_a_live_worker_wrote_before_it(tables: Tables, reader: Reader) -> None:
@@ -79,7 +170,7 @@ def test_a_table_deleted_and_made_anew_is_read_anew(tables: Tables, reader: Read
     tables.add(polls("Mon 10:00 active", store_id="old"))
     assert ids(reader) == ["old"]
     tables.delete()
-    assert ids(reader) == []
+    assert reader.standing().tables == {}
     tables.add_partition()
     assert ids(reader) == []
     tables.add(polls("Mon 09:00 active", store_id="new"))

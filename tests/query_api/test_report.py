@@ -42,7 +42,7 @@ def test_a_report_has_the_rows_and_cells_worked_by_hand(
         "uptime_last_week,downtime_last_week\n"
         "s1,15.0,45.0,3.25,0.75,27.25,0.75\n"
     )
-    assert facts == ReportFacts(utc("2023-01-23 11:00"), 1, {})
+    assert facts == ReportFacts(utc("2023-01-23 11:00"), 1, {}, {})
 
 
 @example_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -209,7 +209,7 @@ def test_a_poll_ahead_of_the_wall_clock_may_be_looked_back_from(tables: Tables, 
         check_as_of(snapshot, utc("2023-01-23 10:00"), utc("2023-01-23 09:58"), retention_days=14)
 
 
-def test_before_the_first_poll_any_instant_of_the_past_may_be_named(reader: Reader) -> None:
+def test_before_the_first_poll_any_instant_of_the_past_may_be_named(tables: Tables, reader: Reader) -> None:
     with reader.snapshot() as snapshot:
         check_as_of(snapshot, DAY_US, NOW_US, retention_days=14)
         with pytest.raises(AsOfOutside):

@@ -135,7 +135,7 @@ async def test_an_as_of_that_is_no_instant_is_refused(settings: Settings, as_of:
         assert_problem(await client.post("/trigger_report", params={"as_of": as_of}), 422)
 
 
-async def test_without_any_poll_a_report_fails_and_says_why(settings: Settings) -> None:
+async def test_without_any_poll_a_report_fails_and_says_why(settings: Settings, tables: Tables) -> None:
     async with serving(settings) as client:
         answer = await fetch(client, await trigger(client))
     assert answer.status_code == 200

@@ -26,6 +26,8 @@ from scripts.sinks import Positions
 
 _PATIENCE_S: Final = 300.0
 _LOOK_S: Final = 0.005
+_KEPT_S: Final = 1.0
+"""A connection that rested for longer is opened anew: the API may have closed it meanwhile."""
 _CLI: Final = "scripts.cli"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -102,6 +104,7 @@ class Api:
     def __init__(self, process: Child, port: int) -> None:
         self.process = process
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+        self._called_s = time.monotonic()
 
     def is_live(self) -> bool:
         """Whether it answers at all."""
@@ -130,7 +133,7 @@ class Api:
 
     def report(self, look_s: float = _LOOK_S) -> Fetched:
         """Ask for a report and fetch it, looking every `look_s` seconds. Raises BenchFailed."""
-        self._connection.close()  # the API may have closed it meanwhile; the next call opens another one
+        self._connection.close()  # each report on a connection of its own; the next call opens one
         began = time.perf_counter()
         status, _, body = self._call("POST", "/trigger_report")
         if status != 200:
@@ -163,6 +166,10 @@ class Api:
             time.sleep(look_s)
 
     def _call(self, method: str, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        called_s = time.monotonic()
+        if called_s - self._called_s > _KEPT_S:
+            self._connection.close()
+        self._called_s = called_s
         self._connection.request(method, path)
         answer = self._connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}

@@ -32,8 +32,8 @@ from stream.embedded.log import EmbeddedLog
 
 _IDLE_S: Final = 2.0
 """After so long without news a worker has written and committed all that it had."""
-_LOOK_S: Final = 0.05
-"""Between two GETs: a hundred of them would take a good part of a core."""
+_LOOK_S: Final = 0.1
+"""Between two GETs: often enough to tell a second from another, and no work beside the worker's."""
 
 
 @dataclass(frozen=True, slots=True)

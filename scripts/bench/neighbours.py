@@ -28,7 +28,7 @@ class Neighbours:
     def machine(self) -> str:
         """Processor, cores, load average of the minute before it began, cores taken by others since."""
         return (
-            f"{_processor(_CPUINFO.read_text())}, {os.cpu_count()} cores, of which other programs took "
+            f"{processor_in(_CPUINFO.read_text())}, {os.cpu_count()} cores, of which other programs took "
             f"{self.cores():.2g}; load average before {self._load:.2f}"
         )
 
@@ -38,8 +38,8 @@ class Neighbours:
         return max(0.0, others_s / (time.monotonic() - self._began_s))
 
 
-def _processor(cpuinfo: str) -> str:
-    """The first processor's name; on machines that give none, the architecture."""
+def processor_in(cpuinfo: str) -> str:
+    """The first processor's name in the text of /proc/cpuinfo; where that has none, the architecture."""
     named = (line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name"))
     return next(named, platform.machine())
 

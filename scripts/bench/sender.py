@@ -65,9 +65,14 @@ class Sender:
             heard, self._heard = self._heard, []
         return heard
 
-    def reached(self) -> Positions:
-        """Where the topics end that it sent to, as it said since it was asked last; waits until it has ended."""
+    def close(self) -> None:
+        """Hear it out; its process has ended."""
         self._ear.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def reached(self) -> Positions:
+        """Where the topics end that it sent to, as it said since it was asked last; for when it has ended."""
         return {sent.at: sent.end for sent in self.newly_sent()}
 
     def _listen(self) -> None:
@@ -99,16 +104,18 @@ def sending(
         stdout=subprocess.PIPE,
         text=True,
     )
+    sender = Sender(process, first)
     try:
         assert process.stdin is not None
         process.stdin.write("\n".join(workload.stores))
         process.stdin.close()
-        yield Sender(process, first)
+        yield sender
         if process.wait(seconds + _PATIENCE_S):
             raise BenchFailed(f"the sender ended with exit code {process.returncode}")
     finally:
         process.kill()
         process.wait()
+        sender.close()
 
 
 def send_all(settings: Settings, workload: Workload, first: int, count: int, revision: Revision) -> Positions:

@@ -86,8 +86,11 @@ def api(settings: Settings, revision: Revision = OURS) -> Iterator["Api"]:
     port = _free_port()
     with child(settings, "api", {"STOREPULSE_PORT": str(port)}, revision) as process:
         calls = Api(process, port)
-        until("the API answers", calls.is_live, process)
-        yield calls
+        try:
+            until("the API answers", calls.is_live, process)
+            yield calls
+        finally:
+            calls.close()
 
 
 @contextmanager
@@ -106,11 +109,14 @@ class Api:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
         self._called_s = time.monotonic()
 
+    def close(self) -> None:
+        """Close the connection; another call opens one."""
+        self._connection.close()
+
     def is_live(self) -> bool:
         """Whether it answers at all."""
-        with suppress(ConnectionError):
+        with suppress(BenchFailed):
             return self._call("GET", "/health/live")[0] == 200
-        self._connection.close()
         return False
 
     def is_ready(self) -> bool:
@@ -170,10 +176,14 @@ class Api:
         if called_s - self._called_s > _KEPT_S:
             self._connection.close()
         self._called_s = called_s
-        self._connection.request(method, path)
-        answer = self._connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, headers, answer.read()
+        try:
+            self._connection.request(method, path)
+            answer = self._connection.getresponse()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, headers, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise BenchFailed(f"{method} {path}: {error!r}") from error
 
 
 class Watch:

@@ -41,7 +41,8 @@ _PAUSES: Final = 3
 """So many times as long as a GET took is the pause after it, ..."""
 _LEAST_PAUSE_S: Final = 0.005
 """... and at least so long, also where nothing waits."""
-_WARM_S: Final = 2
+_WARM_S: Final = 5
+"""After its start a worker opens tables, fills caches and meets its broker: none of that is a live poll's wait."""
 _PATIENCE_S: Final = 60.0
 
 

@@ -26,8 +26,8 @@ test: .venv/checks ## set up, then lint, types and tests
 soak: .venv/checks ## the tests that take long
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
 
-bench: .venv/measures ## measure, each figure beside that of a peer
-	@$(call in_tmp,$(BIN)/python -m scripts.bench)
+bench: .venv/measures ## measure, each figure beside that of a peer, or of the work tree BESIDE=DIR
+	@$(call in_tmp,$(BIN)/python -m scripts.bench $(if $(BESIDE),--beside "$(BESIDE)"))
 
 kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 and, once, Maven)
 	@$(BIN)/python -m scripts.kafka run

@@ -21,6 +21,7 @@ from typing import Final, Self
 from schemas.settings import Settings
 
 _LIFELINE: Final = "STOREPULSE_LIFELINE"
+_COMMAND: Final = (sys.executable, "-m", "scripts.cli")
 _STOP_SECONDS: Final = 10.0
 """How long a child may take to stop cleanly before it is killed."""
 _TAIL_BYTES: Final = 4000
@@ -37,10 +38,20 @@ class ChildEnded(Exception):
 
 
 class Child:
-    """A running `storepulse <args>`. What it prints goes to `log`, or where our own stderr goes."""
+    """A running `storepulse <args>`. What it prints goes to `log`, or where our own stderr goes.
+
+    `command` and `folder` are those of another storepulse; by default it is this one.
+    """
 
     def __init__(
-        self, name: str, args: Sequence[str], environment: Mapping[str, str], log: Path | None = None
+        self,
+        name: str,
+        args: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None = None,
+        *,
+        command: Sequence[str] = _COMMAND,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self._log = log
@@ -51,7 +62,8 @@ class Child:
         output = log.open("ab") if log else sys.stderr
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.cli", *args],
+                [*command, *args],
+                cwd=folder,
                 env={**os.environ, **environment, _LIFELINE: str(reading)},
                 pass_fds=(reading,),
                 stdin=subprocess.DEVNULL,

@@ -4,27 +4,36 @@ Owns: the rows on the backlog, on the embedded log. Must not know: which broker 
 same there).
 
 The worker is stopped by a signal while the backlog is sent, so its start does not count and the sender takes none
-of its time.
+of its time. Its end is looked for by few GETs of the polls that come last, then by a report, which names the
+positions that it has.
 """
 
 import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from schemas.settings import Settings
-from schemas.topics import CHANGELOG, POLLS
-from scripts.bench.bench import Bench
+from schemas.topics import CHANGELOG
+from scripts.bench.bench import Bench, partitions_of
 from scripts.bench.peer import peer_rate
+from scripts.bench.revision import OURS, Revision
 from scripts.bench.rows import Row, Target
-from scripts.bench.service import Watch, child, forget_peak, peak_mb
-from scripts.bench.workload import Workload, send_hours_and_zones, send_polls
+from scripts.bench.sender import send_all
+from scripts.bench.service import Api, covers, forget_peak, peak_mb, serving, until
+from scripts.bench.workload import Poll, Workload, send_hours_and_zones
+from scripts.processes import Child
 from scripts.sinks import Positions
 from stream.embedded.log import EmbeddedLog
 
-IDLE_S = 2.0
+_IDLE_S: Final = 2.0
 """After so long without news a worker has written and committed all that it had."""
+_LOOK_S: Final = 0.1
+"""Between two GETs: often enough to tell a second from another, and no work beside the worker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +51,9 @@ def measure_backlog(bench: Bench) -> Iterator[Row]:
     taken, faust, written_kb = list[Taken](), list[float](), list[float]()
     for nth in range(bench.runs):
         settings = bench.fresh("backlog")
-        before, run = take_backlog(bench, settings, count)
-        taken.append(run)
+        with taker(bench, settings) as worker:
+            before = changelog_ends(settings)
+            taken.append(worker.take(count))
         written_kb.append(changelog_kb(settings, before) / count)
         more = (settings.broker, settings.state / "faust", few, f"peer-{nth}", 1)
         faust.append(peer_rate("stock_faust", few, *more))
@@ -55,23 +65,45 @@ def measure_backlog(bench: Bench) -> Iterator[Row]:
     yield Row("backlog", "changelog a poll in the backlog", "KB", written_kb, Target(0.2))
 
 
-def take_backlog(bench: Bench, settings: Settings, count: int) -> tuple[Positions, Taken]:
-    """Have one worker take `count` polls; where the topics ended before, and what it took."""
-    workload = Workload(bench.stores)
-    with Watch(settings) as watch, child(settings, "worker") as worker:
-        send_hours_and_zones(bench, settings)
-        watch.wait_for(send_polls(settings, workload, 0, 1), worker)
-        time.sleep(IDLE_S)
-        before = changelog_ends(settings) if settings.is_embedded else {}
-        os.kill(worker.pid, signal.SIGSTOP)
-        target = send_polls(settings, workload, 1, count)
-        forget_peak(worker.pid)
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """A worker that has taken hours, zones and the workload's first poll, and waits for more."""
+
+    settings: Settings
+    workload: Workload
+    revision: Revision
+    worker: Child
+    calls: Api
+
+    def take(self, count: int) -> Taken:
+        """Have it take `count` polls that are there at once."""
+        last = self.workload.last_polls(1, count, partitions_of(self.settings))
+        os.kill(self.worker.pid, signal.SIGSTOP)
+        ends = send_all(self.settings, self.workload, 1, count, self.revision)
+        forget_peak(self.worker.pid)
         began = time.perf_counter()
-        os.kill(worker.pid, signal.SIGCONT)
-        watch.wait_for({at: end for at, end in target.items() if at[0] == POLLS}, worker)
-        took = time.perf_counter() - began
-        peak = peak_mb(worker.pid)
-    return before, Taken(count, took, peak)
+        os.kill(self.worker.pid, signal.SIGCONT)
+        self.wait_for(last)
+        until(f"a report of {ends}", lambda: covers(self.calls.report().position, ends), self.worker)
+        return Taken(count, time.perf_counter() - began, peak_mb(self.worker.pid))
+
+    def wait_for(self, polls: list[Poll]) -> None:
+        """Wait until each can be read."""
+        for store, _, at_us in polls:
+            seen = partial(self.calls.has_poll, store, at_us)
+            until(f"the last poll of store {store}", seen, self.worker, _LOOK_S)
+
+
+@contextmanager
+def taker(bench: Bench, settings: Settings, revision: Revision = OURS) -> Iterator[Taker]:
+    """A worker on a new, empty state folder, which waits for a backlog."""
+    with serving(settings, revision) as (worker, calls):
+        waiting = Taker(settings, Workload(bench.stores), revision, worker, calls)
+        send_hours_and_zones(bench, settings, revision)
+        send_all(settings, waiting.workload, 0, 1, revision)
+        waiting.wait_for(list(waiting.workload.polls(0, 1)))
+        time.sleep(_IDLE_S)
+        yield waiting
 
 
 def changelog_ends(settings: Settings) -> Positions:

@@ -14,13 +14,17 @@ import polars as pl
 
 from schemas.settings import Settings
 from schemas.values import StoreId
-from scripts.bench.rows import Row
+from scripts.bench.revision import OURS, Revision
+from scripts.bench.rows import Printed
 from scripts.bench.service import storepulse
 from scripts.kafka.broker import KafkaBroker
 from scripts.sample import write_sample
 
 KNOWN_DATA: Final = Path(__file__).parents[3] / "shared" / "data" / "full"
 """The known data set, where it lies beside the repository."""
+
+KAFKA_PARTITIONS: Final = 12
+"""Of new topics there, unless a setting says otherwise."""
 
 _STORES: Final = 14_228
 """Stores in the known data set; sample data has as many."""
@@ -41,7 +45,7 @@ class Bench:
     incomplete: bool = False
     _data: Path | None = None
     _stores: list[StoreId] = field(default_factory=list)
-    _replayed: Path | None = None
+    _replayed: dict[Revision, Path] = field(default_factory=dict)
     _kafka: str | None = None
 
     @property
@@ -65,14 +69,16 @@ class Bench:
             self._kafka = f"kafka://{self.given_kafka or self._started_broker()}"
         return self._kafka
 
-    def replayed(self, name: str) -> Settings:
-        """Settings of a new state folder on which all data was replayed; nothing runs on it."""
-        if self._replayed is None:
-            self._replayed = self.scratch / "replayed"
+    def replayed(self, name: str, revision: Revision = OURS) -> Settings:
+        """Settings of a new state folder on which a revision replayed all data; nothing runs on it."""
+        if revision not in self._replayed:
+            state = self.scratch / f"replayed-{len(self._replayed)}"
             out = self.scratch / "replayed.csv"
-            storepulse("report", "--data", self.data, "--out", out, "--state", self._replayed)
-        shutil.copytree(self._replayed, self.scratch / name)
-        return Settings(state=self.scratch / name, broker="")
+            storepulse("report", "--data", self.data, "--out", out, "--state", state, revision=revision)
+            self._replayed[revision] = state
+        settings = self.fresh(name)
+        shutil.copytree(self._replayed[revision], settings.state)
+        return settings
 
     def fresh(self, name: str, broker: str = "") -> Settings:
         """Settings of a new, empty state folder."""
@@ -105,8 +111,13 @@ class Bench:
         return broker.bootstrap
 
 
-Part = Callable[[Bench], Iterator[Row]]
+Part = Callable[[Bench], Iterator[Printed]]
 """Measures something, and gives a row as soon as it has one."""
+
+
+def partitions_of(settings: Settings) -> int:
+    """How many partitions topics are given that these settings declare."""
+    return settings.partitions or (1 if settings.is_embedded else KAFKA_PARTITIONS)
 
 
 def stores_of(folder: Path) -> list[StoreId]:

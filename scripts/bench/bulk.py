@@ -15,8 +15,6 @@ def measure_bulk(bench: Bench) -> Iterator[Row]:
     out, ours, batch = bench.scratch / "bulk.csv", [], []
     for _ in range(bench.runs):
         ours.append(storepulse("report", "--data", bench.data, "--out", out))
-        batch.append(
-            seconds_of("-m", "scripts.bench.peers.polars_batch", bench.data, bench.scratch / "batch.csv")
-        )
+        batch.append(seconds_of("scripts.bench.peers.polars_batch", bench.data, bench.scratch / "batch.csv"))
     what = "CSVs to report, whole command, embedded"
     yield Row("bulk", what, "s", ours, Target(3.5), "polars batch (keeps nothing)", batch)

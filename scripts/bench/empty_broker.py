@@ -6,6 +6,8 @@ A broker that was named by the user must be empty to begin with, so that nothing
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it has no types
@@ -17,10 +19,15 @@ _WAIT_S: Final = 0.2
 _WAITS: Final = 150
 
 
-def check_empty(bootstrap: str) -> None:
-    """Raise BenchFailed where the broker has topics."""
+@contextmanager
+def lent(bootstrap: str) -> Iterator[None]:
+    """A broker without topics, and without topics again in the end. Raises BenchFailed where it has some."""
     if found := asyncio.run(_listed(bootstrap)):
         raise BenchFailed(f"the broker at {bootstrap} is in use, it has topics: {', '.join(found)}")
+    try:
+        yield
+    finally:
+        make_empty(bootstrap)
 
 
 def make_empty(bootstrap: str) -> None:

@@ -3,93 +3,73 @@
 Owns: the rows on polls that come at a steady rate. Must not know: how anything is written or read.
 
 A report says which log position it was made from, so a poll is visible in the first report whose position lies
-past it. Reports are asked for one after another; the wait for the next one is part of the latency.
+past it. Reports are asked for one after another; the wait for the next one is part of the latency. How soon a poll
+can be read by itself is another row (scripts.bench.visible).
 """
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 import numpy as np
 
-from schemas.settings import Settings
 from schemas.topics import POLLS
 from scripts.bench.bench import Bench
 from scripts.bench.rows import Row, Target
-from scripts.bench.sender import Sender, Sent, sending
-from scripts.bench.service import Api, Watch, api, child
-from scripts.bench.workload import Workload
+from scripts.bench.sender import Sent
+from scripts.bench.service import Api, Watch
+from scripts.bench.visible import RATE, Live, live_service, visible_rows
 
-_RATE: Final = 1_000
 _FLOW_RATE: Final = 10_000
 _PAUSE_S: Final = 0.5
 """Between two reports while polls flow."""
 _SETTLE_S: Final = 2.0
 
 
-@dataclass(slots=True)
-class _Live:
-    """A running worker and API, and how far into the workload polls were sent."""
-
-    settings: Settings
-    workload: Workload
-    watch: Watch
-    calls: Api
-    seconds: int
-    first: int = 0
-
-    @contextmanager
-    def sending(self, rate: int) -> Iterator[Sender]:
-        """Polls at a steady rate."""
-        first, self.first = self.first, self.first + rate * self.seconds
-        with sending(self.settings, self.workload, first, rate, self.seconds) as sender:
-            yield sender
-
-
 def measure_live(bench: Bench) -> Iterator[Row]:
     """Latency at 1,000 polls/s; reports and ingest beside each other at 10,000 polls/s."""
     settings = bench.replayed("live")
-    with Watch(settings) as watch, child(settings, "worker") as worker, api(settings) as calls:
-        watch.wait_for(watch.applied(), worker)
-        workload = Workload(bench.stores, watch.latest_us())
-        live = _Live(settings, workload, watch, calls, bench.count(15, 6))
-        calls.report()
+    with live_service(bench, settings) as live, Watch(settings) as watch:
+        live.calls.report()
         yield from _latency(bench, live)
-        yield from _beside_each_other(bench, live)
+        yield from visible_rows(bench, live, "live", (Target(), Target()))
+        yield from _beside_each_other(bench, live, watch)
     bench.forget(settings)
 
 
-def _latency(bench: Bench, live: _Live) -> Iterator[Row]:
+def _seconds(bench: Bench) -> int:
+    return bench.count(15, 6)
+
+
+def _latency(bench: Bench, live: Live) -> Iterator[Row]:
     p50, p99 = list[float](), list[float]()
     for _ in range(bench.runs):
-        waits, weights = _latencies_ms(live)
+        waits, weights = _latencies_ms(live, _seconds(bench))
         p50.append(_quantile(waits, weights, 0.5))
         p99.append(_quantile(waits, weights, 0.99))
-    what = f"poll sent to visible in a report, {_RATE:,} polls/s"
+    what = f"poll sent to visible in a report, {RATE:,} polls/s"
     yield Row("live", f"{what}, p50", "ms", p50, Target(150))
     yield Row("live", f"{what}, p99", "ms", p99, Target(1000))
 
 
-def _beside_each_other(bench: Bench, live: _Live) -> Iterator[Row]:
-    slower, lost = list[float](), list[float]()
+def _beside_each_other(bench: Bench, live: Live, watch: Watch) -> Iterator[Row]:
+    slower, lost, seconds = list[float](), list[float](), _seconds(bench)
     for _ in range(bench.runs):
         time.sleep(_SETTLE_S)
-        idle_s = _report_s(live.calls, live.seconds / 3)
-        _, alone = _flow(live, with_reports=False)
-        busy_s, beside = _flow(live, with_reports=True)
+        idle_s = _report_s(live.calls, seconds / 3)
+        _, alone = _flow(live, watch, seconds, with_reports=False)
+        busy_s, beside = _flow(live, watch, seconds, with_reports=True)
         slower.append(busy_s / idle_s)
         lost.append(100 * (1 - beside / alone))
     yield Row("live", f"report while {_FLOW_RATE:,} polls/s flow, against idle", "×", slower, Target(1.5))
     yield Row("live", "polls taken less for a report each half second", "%", lost, Target(10))
 
 
-def _latencies_ms(live: _Live) -> tuple[list[float], list[float]]:
+def _latencies_ms(live: Live, seconds: int) -> tuple[list[float], list[float]]:
     """From the sending of polls to the end of the first report that has them, and how many polls that was."""
     waits, weights, waiting = [], [], list[Sent]()
-    with live.sending(_RATE) as sender:
+    with live.sending(RATE, seconds) as sender:
         while not sender.ended or waiting:
             waiting += sender.newly_sent()
             position, now_s = live.calls.report().position, time.time()
@@ -115,19 +95,19 @@ def _report_s(calls: Api, seconds: float) -> float:
     return median(took)
 
 
-def _flow(live: _Live, *, with_reports: bool) -> tuple[float, float]:
+def _flow(live: Live, watch: Watch, seconds: int, *, with_reports: bool) -> tuple[float, float]:
     """While polls flow: the median time of a report (0 without), and the polls taken a second."""
-    with live.sending(_FLOW_RATE) as sender:
+    with live.sending(_FLOW_RATE, seconds) as sender:
         while not sender.newly_sent():
             time.sleep(_PAUSE_S / 10)
         time.sleep(_SETTLE_S)
-        measured_s = live.seconds - 2 * _SETTLE_S
-        before, began, took = _polls_taken(live.watch), time.monotonic(), 0.0
+        measured_s = seconds - 2 * _SETTLE_S
+        before, began, took = _polls_taken(watch), time.monotonic(), 0.0
         if with_reports:
             took = _report_s(live.calls, measured_s)
         else:
             time.sleep(measured_s)
-        rate = (_polls_taken(live.watch) - before) / (time.monotonic() - began)
+        rate = (_polls_taken(watch) - before) / (time.monotonic() - began)
     return took, rate
 
 

@@ -37,7 +37,7 @@ def beside_batch(bench: Bench, calls: Api) -> tuple[list[float], list[float]]:
     warm = calls.report()
     ours, batch = [], []
     for _ in range(bench.runs):
-        batch.append(seconds_of("-m", "scripts.bench.peers.polars_batch", bench.data, out))
+        batch.append(seconds_of("scripts.bench.peers.polars_batch", bench.data, out))
         ours.append(calls.report().seconds)
     check_same("polars batch", out, warm.csv)
     return ours, batch

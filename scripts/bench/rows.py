@@ -7,14 +7,14 @@ measured.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from rich.table import Table
 
 Unit = Literal["s", "ms", "/s", "MB", "KB", "µs", "×", "%"]
 
-_MORE_IS_BETTER: Final = frozenset({"/s"})
-_COLUMNS: Final = ("what", "storepulse", "peer", "peer's", "ratio", "target", "met")
+MORE_IS_BETTER: Final = frozenset({"/s"})
+COLUMNS: Final = ("what", "storepulse", "peer", "peer's", "ratio", "target", "met")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Row:
         if not self.theirs:
             return None
         ours, theirs = median(self.ours), median(self.theirs)
-        return ours / theirs if self.unit in _MORE_IS_BETTER else theirs / ours
+        return ours / theirs if self.unit in MORE_IS_BETTER else theirs / ours
 
     @property
     def met(self) -> bool | None:
@@ -80,18 +80,28 @@ class Row:
         """The row as it is printed."""
         return (
             self.what,
-            _spread(self.ours, self.unit),
+            spread(self.ours, self.unit),
             self.peer or "",
-            _spread(self.theirs, self.unit) if self.theirs else "",
+            spread(self.theirs, self.unit) if self.theirs else "",
             "" if self.ratio is None else f"{self.ratio:.2f}×",
             _bounds(self.target, self.unit),
             {True: "yes", False: "no", None: ""}[self.met],
         )
 
 
-def table_of(rows: Iterable[Row], title: str) -> Table:
+class Printed(Protocol):
+    """What a table is made of."""
+
+    def cells(self) -> tuple[str, ...]:
+        """As it is printed: one for each column."""
+
+    def kept(self) -> dict[str, Any]:
+        """As it goes into a file."""
+
+
+def table_of(rows: Iterable[Printed], title: str, columns: Sequence[str] = COLUMNS) -> Table:
     """All rows as one table."""
-    table = Table(*_COLUMNS, title=title, title_justify="left")
+    table = Table(*columns, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
@@ -99,15 +109,16 @@ def table_of(rows: Iterable[Row], title: str) -> Table:
     return table
 
 
-def markdown_of(rows: Iterable[Row]) -> str:
+def markdown_of(rows: Iterable[Printed], columns: Sequence[str] = COLUMNS) -> str:
     """All rows as one table in Markdown."""
-    lines = (_COLUMNS, ("---", *["--:"] * (len(_COLUMNS) - 1)), *(row.cells() for row in rows))
+    lines = (columns, ("---", *["--:"] * (len(columns) - 1)), *(row.cells() for row in rows))
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _spread(values: Sequence[float], unit: Unit) -> str:
-    spread = f" ({_digits(min(values))}–{_digits(max(values))})" if len(values) > 1 else ""
-    return _number(median(values), unit) + spread
+def spread(values: Sequence[float], unit: Unit) -> str:
+    """The median, with least and most in brackets where there are several."""
+    ends = f" ({_digits(min(values))}–{_digits(max(values))})" if len(values) > 1 else ""
+    return _number(median(values), unit) + ends
 
 
 def _bounds(target: Target, unit: Unit) -> str:

@@ -20,29 +20,35 @@ from typing import Final
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import StoreId
+from scripts.bench.revision import OURS, Revision
 from scripts.bench.service import BenchFailed
 from scripts.bench.workload import Workload
-from scripts.sinks import open_sink
+from scripts.sinks import Positions, open_sink
 
 _EVERY_S: Final = 0.01
-_ROOT: Final = Path(__file__).parents[2]
+_PATIENCE_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Some polls of one partition that went out together at the wall time `at_s`; `end` is the next offset."""
+    """Some polls of one partition that went out together at the wall time `at_s`; `end` is the next offset.
+
+    `last` is the workload's number of the last poll that went out then, to whichever partition.
+    """
 
     at_s: float
     polls: float
     at: tuple[str, int]
     end: int
+    last: int
 
 
 class Sender:
     """A running sender, and what it has said so far."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str]", first: int) -> None:
         self._process = process
+        self._next = first
         self._heard: list[Sent] = []
         self._lock = threading.Lock()
         self._ear = threading.Thread(target=self._listen, daemon=True)
@@ -59,37 +65,64 @@ class Sender:
             heard, self._heard = self._heard, []
         return heard
 
+    def close(self) -> None:
+        """Hear it out; its process has ended."""
+        self._ear.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def reached(self) -> Positions:
+        """Where the topics end that it sent to, as it said since it was asked last; for when it has ended."""
+        return {sent.at: sent.end for sent in self.newly_sent()}
+
     def _listen(self) -> None:
         for line in self._process.stdout or ():
             at_s, polls, ends = json.loads(line)
-            sent = [Sent(at_s, polls / len(ends), (topic, part), end) for topic, part, end in ends]
+            self._next += polls
+            last = self._next - 1
+            sent = [Sent(at_s, polls / len(ends), (topic, part), end, last) for topic, part, end in ends]
             with self._lock:
                 self._heard += sent
 
 
 @contextmanager
 def sending(
-    settings: Settings, workload: Workload, first: int, rate: int, seconds: float
+    settings: Settings,
+    workload: Workload,
+    first: int,
+    rate: int,
+    seconds: float,
+    *,
+    revision: Revision = OURS,
 ) -> Iterator[Sender]:
     """Polls from the workload's `first` on, `rate` a second, for so long. Raises BenchFailed."""
     args = (settings.state, settings.broker, rate, seconds, workload.begin_us, first)
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.bench.sender", *map(str, args)],
-        cwd=_ROOT,
+        revision.command("scripts.bench.sender", *args),
+        cwd=revision.root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    sender = Sender(process, first)
     try:
         assert process.stdin is not None
         process.stdin.write("\n".join(workload.stores))
         process.stdin.close()
-        yield Sender(process)
-        if process.wait(seconds + 30):
+        yield sender
+        if process.wait(seconds + _PATIENCE_S):
             raise BenchFailed(f"the sender ended with exit code {process.returncode}")
     finally:
         process.kill()
         process.wait()
+        sender.close()
+
+
+def send_all(settings: Settings, workload: Workload, first: int, count: int, revision: Revision) -> Positions:
+    """Send polls as fast as they go, by a revision's own sender; where the topics then end."""
+    with sending(settings, workload, first, count, 1, revision=revision) as sender:
+        pass
+    return sender.reached()
 
 
 def _send(settings: Settings, workload: Workload, first: int, rate: int, seconds: float) -> None:

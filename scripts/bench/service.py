@@ -9,22 +9,26 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from query_api.reader import Reader
 from schemas.settings import Settings
+from schemas.values import StoreId, format_timestamp, parse_timestamp
+from scripts.bench.revision import OURS, Revision
 from scripts.processes import Child
 from scripts.sinks import Positions
 
 _PATIENCE_S: Final = 300.0
 _LOOK_S: Final = 0.005
-_ROOT: Final = Path(__file__).parents[2]
+_KEPT_S: Final = 1.0
+"""A connection that rested for longer is opened anew: the API may have closed it meanwhile."""
+_CLI: Final = "scripts.cli"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,24 +45,26 @@ class Fetched:
     position: Positions
 
 
-def seconds_of(*command: object) -> float:
-    """How long a Python program takes, from start to end. Raises BenchFailed."""
-    args = [sys.executable, *map(str, command)]
+def seconds_of(module: str, *args: object, revision: Revision = OURS) -> float:
+    """How long a program of the work tree takes, from start to end. Raises BenchFailed."""
+    command = revision.command(module, *args)
     began = time.perf_counter()
-    done = subprocess.run(args, cwd=_ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=revision.root, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode:
-        raise BenchFailed(f"{' '.join(args[1:])}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+        raise BenchFailed(f"{' '.join(command[1:])}: exit code {done.returncode}\n{done.stderr[-4000:]}")
     return took
 
 
-def storepulse(*args: object) -> float:
+def storepulse(*args: object, revision: Revision = OURS) -> float:
     """How long `storepulse <args>` takes. Raises BenchFailed."""
-    return seconds_of("-m", "scripts.cli", *args)
+    return seconds_of(_CLI, *args, revision=revision)
 
 
 @contextmanager
-def child(settings: Settings, name: str, more: Mapping[str, str] | None = None) -> Iterator[Child]:
+def child(
+    settings: Settings, name: str, more: Mapping[str, str] | None = None, revision: Revision = OURS
+) -> Iterator[Child]:
     """`storepulse <name>` until the block ends."""
     settings.state.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -66,7 +72,8 @@ def child(settings: Settings, name: str, more: Mapping[str, str] | None = None) 
         "STOREPULSE_STATE": str(settings.state),
         **(more or {}),
     }
-    process = Child(name, [name], environment, settings.state / f"{name}.log")
+    log = settings.state / f"{name}.log"
+    process = Child(name, [name], environment, log, command=revision.command(_CLI), folder=revision.root)
     try:
         yield process
     finally:
@@ -74,13 +81,24 @@ def child(settings: Settings, name: str, more: Mapping[str, str] | None = None) 
 
 
 @contextmanager
-def api(settings: Settings) -> Iterator["Api"]:
+def api(settings: Settings, revision: Revision = OURS) -> Iterator["Api"]:
     """The API on a free port; it answers when the block begins."""
     port = _free_port()
-    with child(settings, "api", {"STOREPULSE_PORT": str(port)}) as process:
+    with child(settings, "api", {"STOREPULSE_PORT": str(port)}, revision) as process:
         calls = Api(process, port)
-        until("the API answers", calls.is_live, process)
-        yield calls
+        try:
+            until("the API answers", calls.is_live, process)
+            yield calls
+        finally:
+            calls.close()
+
+
+@contextmanager
+def serving(settings: Settings, revision: Revision = OURS) -> Iterator[tuple[Child, "Api"]]:
+    """A worker, and an API on its tables, which says that all is ready when the block begins."""
+    with child(settings, "worker", revision=revision) as worker, api(settings, revision) as calls:
+        until("the API is ready", calls.is_ready, worker)
+        yield worker, calls
 
 
 class Api:
@@ -89,17 +107,39 @@ class Api:
     def __init__(self, process: Child, port: int) -> None:
         self.process = process
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+        self._called_s = time.monotonic()
+
+    def close(self) -> None:
+        """Close the connection; another call opens one."""
+        self._connection.close()
 
     def is_live(self) -> bool:
         """Whether it answers at all."""
-        with suppress(ConnectionError):
+        with suppress(BenchFailed):
             return self._call("GET", "/health/live")[0] == 200
-        self._connection.close()
         return False
+
+    def is_ready(self) -> bool:
+        """Whether it says that all is well."""
+        return self._call("GET", "/health")[0] == 200
+
+    def has_poll(self, store: StoreId, at_us: int) -> bool:
+        """Whether a GET of the store shows its poll of that instant."""
+        status, _, body = self._call("GET", f"/api/v1/debug/store/{quote(store, safe='')}")
+        at = format_timestamp(at_us)
+        return status == 200 and any(poll["timestamp_utc"] == at for poll in json.loads(body)["polls"])
+
+    def latest_us(self) -> int:
+        """The latest poll of all. Raises BenchFailed where there is none."""
+        status, _, body = self._call("GET", "/api/v1/debug/max_timestamp")
+        latest = json.loads(body).get("max_timestamp")
+        if latest is None:
+            raise BenchFailed(f"max_timestamp: {status} {body[:500]!r}")
+        return parse_timestamp(latest)
 
     def report(self, look_s: float = _LOOK_S) -> Fetched:
         """Ask for a report and fetch it, looking every `look_s` seconds. Raises BenchFailed."""
-        self._connection.close()  # the API may have closed it meanwhile; the next call opens another one
+        self._connection.close()  # each report on a connection of its own; the next call opens one
         began = time.perf_counter()
         status, _, body = self._call("POST", "/trigger_report")
         if status != 200:
@@ -132,10 +172,18 @@ class Api:
             time.sleep(look_s)
 
     def _call(self, method: str, path: str) -> tuple[int, Mapping[str, str], bytes]:
-        self._connection.request(method, path)
-        answer = self._connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, headers, answer.read()
+        called_s = time.monotonic()
+        if called_s - self._called_s > _KEPT_S:
+            self._connection.close()
+        self._called_s = called_s
+        try:
+            self._connection.request(method, path)
+            answer = self._connection.getresponse()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, headers, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise BenchFailed(f"{method} {path}: {error!r}") from error
 
 
 class Watch:
@@ -164,7 +212,7 @@ class Watch:
 
     def wait_for(self, positions: Positions, worker: Child) -> None:
         """Wait until the tables reflect the topics that far. Raises ChildEnded, BenchFailed."""
-        until(f"applied up to {positions}", lambda: _covers(self.applied(), positions), worker)
+        until(f"applied up to {positions}", lambda: covers(self.applied(), positions), worker)
 
 
 def until(what: str, is_so: Callable[[], bool], process: Child, look_s: float = _LOOK_S) -> None:
@@ -196,7 +244,8 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _covers(applied: Positions, positions: Positions) -> bool:
+def covers(applied: Positions, positions: Positions) -> bool:
+    """Whether all that is before `positions` is applied."""
     return all(applied.get(partition, 0) >= offset for partition, offset in positions.items())
 
 

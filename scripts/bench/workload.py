@@ -14,8 +14,10 @@ from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import DAY_US, HOUR_US, SECOND_US, StoreId, format_timestamp
 from scripts.bench.bench import Bench
+from scripts.bench.revision import OURS, Revision
 from scripts.bench.service import storepulse
 from scripts.sinks import Positions, open_sink
+from stream.partitions import partition_of
 
 BEGIN_US: Final = 19_800 * DAY_US
 """2024-03-18T00:00:00Z: after all polls of the known data set, and past."""
@@ -42,12 +44,17 @@ class Workload:
             round_, store = divmod(nth, stores)
             down = (round_ + store) % _ROUNDS < _ROUNDS_DOWN
             at_us = self.begin_us + round_ * self.round_us + store * step_us
-            yield self.stores[store], "inactive" if down else "active", at_us
+            yield self.stores[store], "inactive" if down else "active", at_us - at_us % SECOND_US
+
+    def last_polls(self, first: int, count: int, partitions: int) -> list[Poll]:
+        """Of the polls `first` up to `first + count`, the last one of each partition."""
+        last = {partition_of(poll[0], partitions): poll for poll in self.polls(first, count)}
+        return list(last.values())
 
     def records(self, first: int, count: int) -> Iterator[tuple[StoreId, bytes]]:
         """The same as an outside producer would send them."""
         for store, status, at_us in self.polls(first, count):
-            yield store, encode_poll(store, status, format_timestamp(at_us - at_us % SECOND_US))
+            yield store, encode_poll(store, status, format_timestamp(at_us))
 
 
 def send_polls(settings: Settings, workload: Workload, first: int, count: int) -> Positions:
@@ -58,7 +65,7 @@ def send_polls(settings: Settings, workload: Workload, first: int, count: int) -
         return sink.flush()
 
 
-def send_hours_and_zones(bench: Bench, settings: Settings) -> None:
+def send_hours_and_zones(bench: Bench, settings: Settings, revision: Revision = OURS) -> None:
     """Send the data set's hours and zones, and no polls."""
     folder = bench.scratch / "without-polls"
     if not folder.exists():
@@ -66,4 +73,5 @@ def send_hours_and_zones(bench: Bench, settings: Settings) -> None:
         for path in (*bench.data.glob("menu_hours.csv*"), *bench.data.glob("timezones.csv*")):
             (folder / path.name).symlink_to(path)
         (folder / "store_status.csv").write_text("store_id,status,timestamp_utc\n")
-    storepulse("replay", folder, "--broker", settings.broker, "--state", settings.state)
+    where = ("--broker", settings.broker, "--state", settings.state)
+    storepulse("replay", folder, *where, revision=revision)

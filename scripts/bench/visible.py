@@ -1,0 +1,132 @@
+"""How soon a poll that was sent can be read: a GET of its store, again and again until the answer has it.
+
+Owns: which polls are followed, how often the API is asked, and the rows on that. Must not know: which broker, how
+anything is written or read.
+
+The looking must not become what is measured: a GET on Kafka catches up with twelve tables. So only some of the
+polls are followed, and after each GET, which goes to the poll that was looked for longest ago, there is a pause as
+long as three of them. The API works on them for a quarter of a core at most.
+
+    sent ──▶ about six a second ──▶ waiting ──▶ GET, pause ──▶ seen: its latency
+                                       ▲             │
+                                       └─── not yet ─┘
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from schemas.settings import Settings
+from schemas.values import StoreId
+from scripts.bench.bench import Bench
+from scripts.bench.revision import OURS, Revision
+from scripts.bench.rows import Row, Target
+from scripts.bench.sender import Sender, sending
+from scripts.bench.service import Api, BenchFailed, serving
+from scripts.bench.workload import Workload
+
+RATE: Final = 1_000
+WHAT: Final = f"poll sent to visible by GET, {RATE:,} polls/s"
+
+_FOLLOWED: Final = 0.06
+"""Of the hundred batches a second that the sender sends, from each of which the last poll may be followed. Chance
+chooses: at a steady beat the polls would all meet the worker's flushes at one point of theirs."""
+_PAUSES: Final = 3
+"""So many times as long as a GET took is the pause after it, ..."""
+_LEAST_PAUSE_S: Final = 0.005
+"""... and at least so long, also where nothing waits."""
+_WARM_S: Final = 5
+"""After its start a worker opens tables, fills caches and meets its broker: none of that is a live poll's wait."""
+_PATIENCE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A poll, and the wall time at which it was sent."""
+
+    at_s: float
+    store: StoreId
+    at_us: int
+
+
+@dataclass(slots=True)
+class Live:
+    """A running worker and API, and how far into the workload polls were sent."""
+
+    settings: Settings
+    workload: Workload
+    calls: Api
+    revision: Revision = OURS
+    first: int = 0
+
+    @contextmanager
+    def sending(self, rate: int, seconds: int) -> Iterator[Sender]:
+        """Polls at a steady rate."""
+        first, self.first = self.first, self.first + rate * seconds
+        with sending(self.settings, self.workload, first, rate, seconds, revision=self.revision) as sender:
+            yield sender
+
+    def visible_ms(self, seconds: int) -> list[float]:
+        """From the sending of a poll to the end of the first GET that has it, of polls at `RATE` for so long.
+
+        Raises BenchFailed where one is not visible within a minute.
+        """
+        waits, waiting, chance = list[float](), deque[_Followed](), random.Random(self.first)
+        with self.sending(RATE, seconds) as sender:
+            while not sender.ended or waiting:
+                batches = {sent.last: sent.at_s for sent in sender.newly_sent()}
+                waiting += [self._poll(*each) for each in batches.items() if chance.random() < _FOLLOWED]
+                began = time.perf_counter()
+                if waiting and (wait_ms := self._look(waiting)) is not None:
+                    waits.append(wait_ms)
+                time.sleep(max(_LEAST_PAUSE_S, _PAUSES * (time.perf_counter() - began)))
+        return waits
+
+    def _poll(self, nth: int, at_s: float) -> _Followed:
+        store, _, at_us = next(self.workload.polls(nth, 1))
+        return _Followed(at_s, store, at_us)
+
+    def _look(self, waiting: deque[_Followed]) -> float | None:
+        """Look for the one that was looked for longest ago; its latency in ms, or None: it goes on waiting."""
+        poll = waiting.popleft()
+        seen, waited_s = self.calls.has_poll(poll.store, poll.at_us), time.time() - poll.at_s
+        if seen:
+            return 1000 * waited_s
+        if waited_s > _PATIENCE_S:
+            raise BenchFailed(f"a poll of store {poll.store} is not visible after {waited_s:.0f} s")
+        waiting.append(poll)
+        return None
+
+
+@contextmanager
+def live_service(bench: Bench, settings: Settings, revision: Revision = OURS) -> Iterator[Live]:
+    """A worker and an API on a state in which polls are, and which have taken polls at `RATE` for a while."""
+    with serving(settings, revision) as (_, calls):
+        live = Live(settings, Workload(bench.stores, calls.latest_us()), calls, revision)
+        live.visible_ms(_WARM_S)
+        yield live
+
+
+def visible_rows(bench: Bench, live: Live, part: str, targets: tuple[Target, Target]) -> Iterator[Row]:
+    """The latency's p50 and p99, and their targets."""
+    where = "embedded" if live.settings.is_embedded else "Kafka"
+    measured = [p50_and_p99(live.visible_ms(seconds_of_live(bench))) for _ in range(bench.runs)]
+    for name, target, values in zip(("p50", "p99"), targets, zip(*measured, strict=True), strict=True):
+        yield Row(part, f"{WHAT}, {where}, {name}", "ms", values, target)
+
+
+def seconds_of_live(bench: Bench) -> int:
+    """For how long polls flow: about 240 of them are followed, so that two are beyond the p99."""
+    return bench.count(40, 10)
+
+
+def p50_and_p99(waits_ms: Sequence[float]) -> tuple[float, float]:
+    """Each is one of the values: the least that so large a share does not exceed."""
+    p50, p99 = np.quantile(waits_ms, (0.5, 0.99), method="inverted_cdf")
+    return float(p50), float(p99)

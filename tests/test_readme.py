@@ -28,6 +28,7 @@ NOW_MS: Final = 1_700_000_000_000
 WORKED_OUT_DEFAULTS: Final = {
     "state": "`~/.local/state/storepulse`",
     "broker": "`log.db` in the state folder",
+    "kafka_session_seconds": "60 s",
     "partitions": "1 embedded, 12 on Kafka",
 }
 """Defaults that depend on something else."""

@@ -13,7 +13,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/runs ## set up, make sample data, leave its report in report.csv
-	@$(call in_tmp,$(BIN)/storepulse sample sample-data && \
+	@$(call in_tmp,$(BIN)/storepulse sample sample-data --force && \
 		$(BIN)/storepulse report --data sample-data --out report.csv)
 	@head -n 6 report.csv
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from schemas.own_files import NotOurs, open_own
+
 _SUFFIX = ".lock"
+_CLAIM = "claim"
 
 
 class Presence:
@@ -24,7 +27,7 @@ class Presence:
         self.name = f"{os.getpid()}-{uuid4().hex[:12]}"
         self._path = folder / f"{self.name}{_SUFFIX}"
         unseen = folder / f".{self.name}.new"
-        self._descriptor = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = open_own(unseen, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         unseen.rename(self._path)  # nobody sees the file before it is locked
 
@@ -43,7 +46,7 @@ def lives(folder: Path, name: str) -> bool:
             return False
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, NotOurs):
         return False
 
 
@@ -59,8 +62,23 @@ def bury_dead(folder: Path) -> list[str]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of an existing file. Raises BlockingIOError where another holds it, FileNotFoundError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    """Hold the lock of an existing file.
+
+    Raises BlockingIOError where another holds it, FileNotFoundError, schemas.own_files.NotOurs.
+    """
+    with _held(open_own(path, os.O_RDWR)):
+        yield
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold the one lock that all in `folder` compete for, its file made if missing. Raises as `locked` does."""
+    with _held(open_own(folder / _CLAIM, os.O_RDWR | os.O_CREAT)):
+        yield
+
+
+@contextmanager
+def _held(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -36,7 +36,7 @@ from query_api.errors import (
     WaitedTooLong,
     system_text,
 )
-from query_api.presence import Presence, bury_dead, lives, locked
+from query_api.presence import Presence, bury_dead, claimed, lives
 from query_api.reader import Reader
 from query_api.report import ReportFacts, check_as_of, write_report
 from query_api.report_files import STATE_VERSION, ReportFiles, ReportState, ReportStatus
@@ -180,9 +180,7 @@ class Reports:
         with suppress(OSError):
             if found.maker == self._me() or lives(self._files.makers, found.maker):
                 return
-            claim = self._files.makers / "claim"
-            claim.touch()
-            with locked(claim):
+            with claimed(self._files.makers):
                 if self._files.read(report_id) != found:
                     return
                 taken = replace(found, maker=self._me())

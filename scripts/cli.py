@@ -4,8 +4,9 @@ Owns: arguments, exit codes and what is printed. Must not know: how anything is 
 calls. Results go to stdout or a file, everything else to stderr.
 
 Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 3 the input cannot be read;
-4 broker, state folder or port cannot be used; 5 a part ended by itself; 6 no exact report can be made;
-70 a bug, please report it; 130 interrupted; 143 told to stop by SIGTERM in the middle of work.
+4 broker, state folder, port or output cannot be used, or the disk is full; 5 a part ended by itself;
+6 no exact report can be made; 70 a bug, please report it; 130 interrupted;
+143 told to stop by SIGTERM in the middle of work.
 """
 
 import gc
@@ -13,7 +14,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -25,6 +27,7 @@ from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS
 from schemas.values import Rejected, parse_timestamp
 from scripts.csv_input import RejectsWriter, find_input
+from scripts.outputs import Output, outputs
 from scripts.processes import follow_parent, worker_of
 from scripts.progress import Progress
 
@@ -53,7 +56,9 @@ State = Annotated[
     Path | None, typer.Option(help="Folder of tables, embedded log and reports [env: STOREPULSE_STATE]")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 1")]
-Rejects = Annotated[Path | None, typer.Option(help="Write bad lines to this CSV file")]
+Rejects = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write bad lines to this CSV file; -: standard output")
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on [env: STOREPULSE_HOST]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on [env: STOREPULSE_PORT]")]
 
@@ -62,7 +67,10 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on [env: STOREPUL
 def report(
     *,
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder with store_status.csv")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; appears whole or not at all")],
+    out: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="The report; appears whole or not at all; -: standard output"),
+    ],
     as_of: Annotated[str | None, typer.Option(help="Instant to look back from; default: latest poll")] = None,
     format_: Annotated[Format, typer.Option("--format", help="Format of the report")] = Format.CSV,
     strict: Strict = False,
@@ -77,6 +85,7 @@ def report(
         if kept is None:
             kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storepulse-")))
         settings = _settings(broker=broker or f"embedded://{kept.absolute() / 'log.db'}", state=kept)
+        places = outputs({"--out": out, "--rejects": rejects}, [*found.names, settings.log_path])
         child = stack.enter_context(worker_of(settings))
         if state is None and settings.is_embedded:
             stack.callback(child.kill)  # what it would tidy up goes with the temporary folder
@@ -84,10 +93,13 @@ def report(
         from scripts.report import make_report  # while the worker starts
 
         progress = stack.enter_context(Progress())
-        writer = stack.enter_context(RejectsWriter(rejects, strict=strict))
-        summary, facts = make_report(settings, child, found, out, as_of_us, rejects=writer, progress=progress)
+        writer = stack.enter_context(_rejects_writer(places, strict=strict))
+        with places["--out"].path() as path:
+            summary, facts = make_report(
+                settings, child, found, path, as_of_us, rejects=writer, progress=progress
+            )
         progress.say_summary(summary, writer)
-        progress.say(f"{out}: {facts.stores:,} stores")
+        progress.say(f"{places['--out']}: {facts.stores:,} stores")
 
 
 @app.command(epilog="Example: storepulse up --data ./data --port 8000")
@@ -124,7 +136,12 @@ def replay_(
     from scripts.sinks import open_sink
 
     settings, found = _settings(broker=broker, state=state), find_input(folder)
-    with Progress() as progress, RejectsWriter(rejects, strict=strict) as writer, open_sink(settings) as sink:
+    places = outputs({"--rejects": rejects}, [*found.names, settings.log_path])
+    with (
+        Progress() as progress,
+        _rejects_writer(places, strict=strict) as writer,
+        open_sink(settings) as sink,
+    ):
         progress.say_summary(replay(found, sink, writer, progress, speed), writer)
 
 
@@ -181,10 +198,13 @@ def sample(
     stores: Annotated[int, typer.Option(min=1, help="Stores")] = 1000,
     days: Annotated[int, typer.Option(min=1, help="Days of polls")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier one")] = False,
 ) -> None:
-    """Write a realistic sample data set."""
-    from scripts.sample import write_sample
+    """Write a realistic sample data set; without --force, only where it replaces nothing (else exit code 4)."""
+    from scripts.sample import check_free, write_sample
 
+    if not force:
+        check_free(out_dir)
     write_sample(out_dir, stores=stores, days=days, seed=seed)
     typer.echo(f"{out_dir}: {stores:,} stores, {days:,} days")
 
@@ -239,6 +259,14 @@ def accept_loss(
         return
     for line in lines_of(acceptance, settings):
         typer.echo(line)
+
+
+@contextmanager
+def _rejects_writer(places: Mapping[str, Output], *, strict: bool) -> Iterator[RejectsWriter]:
+    with ExitStack() as stack:
+        place = places.get("--rejects")
+        path = None if place is None else stack.enter_context(place.path())
+        yield stack.enter_context(RejectsWriter(path, strict=strict))
 
 
 def _serve_as_part(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from query_api.errors import QueryError
 from schemas.state import NewerState
 from scripts.copy_errors import CopyError
 from scripts.csv_input import CsvInputError, StrictStop
+from scripts.outputs import OutputError
 from scripts.processes import ChildEnded
 from stream.embedded.errors import LogError
 from stream.embedded.lock import LockHeld, LockNotWritable
@@ -29,6 +30,7 @@ INTERRUPTED: Final = 130
 _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (StrictStop, STRICT),
     (ValidationError, USAGE),
+    (OutputError, USAGE),
     (CsvInputError, INPUT),
     (LogError, UNUSABLE),
     (CopyError, UNUSABLE),
@@ -59,7 +61,9 @@ def explained(error: BaseException) -> str:
             )
         case KeyboardInterrupt():
             return "interrupted"
-        case OSError(errno=errno.ENOSPC):
+        case BrokenPipeError():
+            return f"{error.filename or 'a pipe'} was closed before all was written to it"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return (
                 f"no space left on the disk ({error.filename or 'state folder'}): make room and start again"
             )

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
 from query_api.broker import BrokerProbe
+from query_api.whole_file import whole_file
 from schemas.settings import Settings
 from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
@@ -56,14 +57,14 @@ class ReplayTarget:
 
     def begin(self) -> None:
         """A replay has begun; how far it reaches is not known yet."""
-        self._path.write_text("null")
+        with whole_file(self._path) as file:
+            file.write(b"null")
 
     def reach(self, positions: Positions) -> None:
         """The replay is sent; these positions must be applied."""
         listed = [[topic, partition, offset] for (topic, partition), offset in positions.items()]
-        waiting = self._path.with_suffix(".new")
-        waiting.write_text(json.dumps(listed))
-        waiting.replace(self._path)
+        with whole_file(self._path) as file:
+            file.write(json.dumps(listed).encode())
 
     def clear(self) -> None:
         """Nothing is being replayed."""

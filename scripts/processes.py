@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from schemas.own_files import open_own
 from schemas.settings import Settings
 
 _LIFELINE: Final = "STOREPULSE_LIFELINE"
@@ -25,6 +26,7 @@ _COMMAND: Final = (sys.executable, "-m", "scripts.cli")
 _STOP_SECONDS: Final = 10.0
 """How long a child may take to stop cleanly before it is killed."""
 _TAIL_BYTES: Final = 4000
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class ChildEnded(Exception):
@@ -59,7 +61,7 @@ class Child:
         reading, self._lifeline = os.pipe()
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
-        output = log.open("ab") if log else sys.stderr
+        output = os.fdopen(open_own(log, _APPEND), "ab") if log else sys.stderr
         try:
             self._process = subprocess.Popen(
                 [*command, *args],

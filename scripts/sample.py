@@ -9,9 +9,10 @@ for that each chunk is made twice.
 """
 
 import gzip
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -19,6 +20,7 @@ from typing import IO, Any, Final, Literal
 import numpy as np
 import polars as pl
 
+from query_api.whole_file import whole_file
 from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 SAMPLE_END_US: Final = 1_710_525_600 * SECOND_US
@@ -66,6 +68,8 @@ _WEEKS: Final = {
 }
 """Share of the stores, weekdays, spans."""
 
+_FILES: Final = ("store_status", "menu_hours", "timezones")
+
 Form = Literal["", ".gz"]
 
 
@@ -82,9 +86,11 @@ def write_sample(
 ) -> None:
     """Write store_status.csv, menu_hours.csv and timezones.csv (or .csv.gz) into `out_dir`, made if missing.
 
-    All polls are in the `days` days before `end_us`. Files of the same names are written over; one in another
-    form raises FileExistsError, as no folder may hold both. `progress` is told the share done, up to 1.0.
+    All polls are in the `days` days before `end_us`. Files of the same names are replaced, when all new ones are
+    there; one in another form raises FileExistsError, as no folder may hold both. `progress` is told the share
+    done, up to 1.0. Raises OSError, and then nothing was replaced.
     """
+    _check_one_form(out_dir, form)
     fleet = _Fleet(stores, days, seed, polls_per_day, end_us)
     out_dir.mkdir(parents=True, exist_ok=True)
     tables: dict[str, list[Callable[[int], pl.DataFrame]]] = {
@@ -93,27 +99,45 @@ def write_sample(
         "timezones": [fleet.zones],
     }
     done = 0
-    for name, passes in tables.items():
-        with _new_file(out_dir, f"{name}.csv", form) as file:
-            for nth, rows_of in enumerate(passes):
-                for chunk in range(fleet.chunks):
-                    is_first = nth == chunk == 0
-                    rows_of(chunk).write_csv(file, include_header=is_first)
-                    done += 1
-                    progress(done / (4 * fleet.chunks))
+    with ExitStack() as all_or_none:
+        for name, passes in tables.items():
+            whole = all_or_none.enter_context(whole_file(out_dir / f"{name}.csv{form}"))
+            with _packed(whole, form) as file:
+                for nth, rows_of in enumerate(passes):
+                    for chunk in range(fleet.chunks):
+                        is_first = nth == chunk == 0
+                        rows_of(chunk).write_csv(file, include_header=is_first)
+                        done += 1
+                        progress(done / (4 * fleet.chunks))
+
+
+def check_free(out_dir: Path) -> None:
+    """Raises FileExistsError where one of the files is in `out_dir` already, in any form."""
+    for path in _paths(out_dir):
+        if os.path.lexists(path):
+            raise FileExistsError(
+                f"{path} is there already, and nothing was written. Name another folder, or replace it by --force."
+            )
+
+
+def _check_one_form(out_dir: Path, form: Form) -> None:
+    for path in _paths(out_dir):
+        name = f"{path.name.partition('.')[0]}.csv{form}"
+        if os.path.lexists(path) and path.name != name:
+            raise FileExistsError(f"{path}: move it away, {name} is to be written.")
+
+
+def _paths(out_dir: Path) -> list[Path]:
+    return [out_dir / f"{name}.csv{form}" for name in _FILES for form in ("", ".gz", ".zst")]
 
 
 @contextmanager
-def _new_file(folder: Path, name: str, form: Form) -> Iterator[IO[bytes]]:
-    for other in {"", ".gz", ".zst"} - {form}:
-        if (folder / (name + other)).exists():
-            raise FileExistsError(f"{folder / (name + other)}: move it away, {name + form} is to be written.")
-    with (folder / (name + form)).open("wb") as file:
-        if form == "":
-            yield file
-            return
-        with gzip.GzipFile("", "wb", compresslevel=3, fileobj=file, mtime=0) as packed:
-            yield packed  # type: ignore[misc]
+def _packed(file: IO[bytes], form: Form) -> Iterator[IO[bytes]]:
+    if form == "":
+        yield file
+        return
+    with gzip.GzipFile("", "wb", compresslevel=3, fileobj=file, mtime=0) as packed:
+        yield packed  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,11 @@ Owns: starting them, watching them, ending them together. Must not know: what th
 import signal
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
+from query_api.whole_file import remove_parts
+from schemas.own_files import check_own
 from schemas.settings import Settings
 from scripts.csv_input import InputFolder, RejectsWriter
 from scripts.listening import listen
@@ -21,7 +24,10 @@ _LOOK_SECONDS = 0.2
 
 
 def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> None:
-    """Run until SIGTERM or SIGINT. Raises ChildEnded where a child ends by itself."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises ChildEnded where a child ends by itself, PortInUse, schemas.own_files.NotOurs, OSError.
+    """
     told_to_stop = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -31,6 +37,8 @@ def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> 
         signal.signal(number, stop)
     listen(settings.host, settings.port).close()  # to say that a port is taken before anything starts
     settings.state.mkdir(parents=True, exist_ok=True)
+    check_own(_rejects(settings))
+    remove_parts(_rejects(settings))
     target = ReplayTarget(settings.state)
     target.clear()
     if data is not None:
@@ -43,6 +51,7 @@ def run_up(settings: Settings, data: InputFolder | None, progress: Progress) -> 
     }
     with ExitStack() as stack:
         stack.callback(target.clear)
+        stack.callback(remove_parts, _rejects(settings))  # a replay that is cut off leaves one
         children = []
         for name in ("worker", "api"):
             child = Child(name, [name], environment)
@@ -65,9 +74,14 @@ def _send(
 ) -> None:
     """Replay in a thread, so that a signal is answered at once; what goes wrong ends the command."""
     try:
-        with open_sink(settings) as sink, RejectsWriter(settings.state / "rejects.csv") as rejects:
+        with open_sink(settings) as sink, RejectsWriter(_rejects(settings)) as rejects:
             summary = replay(data, sink, rejects, progress)
         target.reach(summary.positions)
         progress.say_summary(summary, rejects)
     except Exception as error:
         failures.append(error)
+
+
+def _rejects(settings: Settings) -> Path:
+    """Where bad lines go; from the command line nobody names this file, so it must be our own."""
+    return settings.state / "rejects.csv"

@@ -16,11 +16,14 @@ from scripts.csv_input.errors import CorruptFile, UnreadableFile
 BLOCK_BYTES: Final = 16 << 20
 """About the size of a block: its own cost vanishes, and several fit in memory with what is made of them."""
 
+BLOCK_LINES: Final = 1 << 18
+"""About as many lines as a block of usual ones has: what is made of a line costs more than the line itself."""
+
 LONGEST_LINE: Final = 1 << 20
 """Bytes that a line may have. A file that is no CSV may hold no line end, and must still fit in memory."""
 
-_PIECE: Final = 1 << 20
-_ZST_PIECE: Final = 1 << 12  # packed: all that is in it comes at once, 128 MiB if every byte is the same
+_PIECE: Final = 1 << 18  # nor may it hold anything else: a piece is no more lines than a block
+_ZST_PIECE: Final = 1 << 7  # packed: all that is in it comes at once, 4 MiB if every byte is the same
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -29,7 +32,8 @@ def iter_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
 
     Every block begins with a line end of its own that is not in the file: readers that look for the signature
     of a compressed format (`x^` is one) find none, whatever the first line is. Only the file's last line may
-    lack a line end. Of a line longer than LONGEST_LINE, more than that but perhaps not all is there.
+    lack a line end. Of a line longer than LONGEST_LINE, more than that but perhaps not all is there. A block
+    has at most twice BLOCK_LINES, so that a few kilobytes that unpack to nothing but line ends stay small.
 
     Raises UnreadableFile or CorruptFile.
     """
@@ -67,8 +71,9 @@ def _unzstd(path: Path) -> Iterator[bytes]:
             while not frame.eof:
                 if not packed:
                     raise EOFError("the last frame is not complete")
-                if piece := frame.decompress(packed):
-                    yield piece
+                unpacked = frame.decompress(packed)
+                for start in range(0, len(unpacked), _PIECE):
+                    yield unpacked[start : start + _PIECE]
                 packed = frame.unused_data if frame.eof else file.read(_ZST_PIECE)
             packed = packed or file.read(_ZST_PIECE)
 
@@ -99,15 +104,16 @@ def _short_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
-    held, size = [b"\n"], 0
+    held, size, lines = [b"\n"], 0, 0
     for piece in pieces:
         held.append(piece)
         size += len(piece)
+        lines += piece.count(b"\n")
         end = piece.rfind(b"\n") + 1
-        if size < block_bytes or not end:
+        if not end or (size < block_bytes and lines < BLOCK_LINES):
             continue
         held[-1] = piece[:end]
         yield b"".join(held)
-        held, size = [b"\n", piece[end:]], len(piece) - end
+        held, size, lines = [b"\n", piece[end:]], len(piece) - end, 0
     if size:
         yield b"".join(held)

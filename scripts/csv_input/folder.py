@@ -12,6 +12,7 @@ from scripts.csv_input.errors import MissingFolder, MissingPolls, TwoForms
 _POLLS: Final = "store_status.csv"
 _HOURS: Final = "menu_hours.csv"
 _ZONES: Final = "timezones.csv"
+_NAMES: Final = (_POLLS, _HOURS, _ZONES)
 _FORMS: Final = ("", ".gz", ".zst")
 
 
@@ -22,6 +23,11 @@ class InputFolder:
     polls: Path
     hours: Path | None
     zones: Path | None
+
+    @property
+    def names(self) -> list[Path]:
+        """Every path of the folder that is read where something stands there."""
+        return [self.polls.parent / (name + form) for name in _NAMES for form in _FORMS]
 
 
 def find_input(folder: Path) -> InputFolder:

@@ -3,6 +3,7 @@
 Owns: how the columns of that file become weeks. Must not know: lines and quotes (`table` does), nor zones.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,9 @@ from scripts.csv_input.table import USUAL_STORE_ID, Layout, iter_rows, mapped
 
 _COLUMNS: Final = (("store_id",), ("day", "dayOfWeek"), ("start_time_local",), ("end_time_local",))
 _SCHEMA: Final = {"store_id": pl.String, "day": pl.Int64, "start_us": pl.Int64, "end_us": pl.Int64}
+
+_MOST_WAITING: Final = 1 << 20
+"""Rows that wait to be compared with those before them; more where those are more, so that all stays linear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,19 @@ def read_hours(path: Path, sink: RejectSink) -> Hours:
             raise
         return store, row.day, row.start_us, row.end_us
 
-    rows = pl.concat(iter_rows(path, Layout(_COLUMNS, _SCHEMA, _values, parse), sink))
+    rows = _distinct(iter_rows(path, Layout(_COLUMNS, _SCHEMA, _values, parse), sink))
     return Hours(_weeks(rows), frozenset(bad))
+
+
+def _distinct(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all frames, each once: a small file may unpack to one row, repeated for gigabytes."""
+    rows = pl.DataFrame(schema=_SCHEMA)
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame.unique(maintain_order=True))
+        if sum(map(len, waiting)) > max(_MOST_WAITING, len(rows)):
+            rows, waiting = pl.concat([rows, *waiting]).unique(maintain_order=True), []
+    return pl.concat([rows, *waiting]).unique(maintain_order=True)
 
 
 def _values(texts: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ Must not know: which columns there are.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
@@ -13,6 +14,12 @@ import polars as pl
 
 from schemas.values import Rejected, RejectReason
 from scripts.csv_input.blocks import LONGEST_LINE
+
+_MOST_COLUMNS: Final = 1 << 7
+"""Lines of more fields are split one by one: a column costs no less for a line of one letter."""
+
+_CELLS: Final = 1 << 21
+"""Fields split at a time, 16 bytes each before anything is in them."""
 
 _REPLACED: Final = "\ufffd"
 _FIELD: Final = re.compile(r'(?:"((?:[^"]++|"")*+)"|([^",]*))(,|\Z)')
@@ -31,17 +38,29 @@ class Block:
         readable = data if self._is_utf8 else data.decode(errors="replace").encode()
         self.texts = pl.read_lines(readable, name="text")["text"].slice(1)  # past the block's own line end
 
-    def fields(self, width: int) -> pl.DataFrame:
-        """Columns `field_0` .. of the lines; `is_plain` is true where `split` would give just these."""
+    def fields(self, width: int, places: Mapping[str, int]) -> pl.DataFrame:
+        """The fields at `places` of lines of `width` fields, as columns of these names.
+
+        `is_plain` is true where `split` would give just these.
+        """
         text = pl.col("text")
         lines = self.texts.to_frame("text").select(text, bare=self._without_simple_quotes(text))
+        if width > _MOST_COLUMNS:
+            nothing = [pl.lit(None, pl.String).alias(name) for name in places]
+            return lines.select(*nothing, is_plain=pl.repeat(False, pl.len()))
+        step = _CELLS // width
+        starts = range(0, max(1, lines.height), step)
+        return pl.concat([self._fields(lines.slice(start, step), width, places) for start in starts])
+
+    def _fields(self, lines: pl.DataFrame, width: int, places: Mapping[str, int]) -> pl.DataFrame:
         fields = lines.select(pl.col("bare").str.split_exact(",", width - 1).alias("fields")).unnest("fields")
         taken = pl.sum_horizontal(pl.all().str.len_bytes(), ignore_nulls=False) + (width - 1)
         is_whole = fields.select(taken).to_series() == lines["bare"].str.len_bytes()
-        tests = [text.str.len_bytes() <= LONGEST_LINE]
+        tests = [pl.col("text").str.len_bytes() <= LONGEST_LINE]
         tests += [~pl.col("bare").str.contains(sign, literal=True) for sign in self._odd_signs()]
         is_even = lines.select(pl.all_horizontal(tests)).to_series()
-        return fields.with_columns(is_plain=is_whole.fill_null(False) & is_even)
+        named = fields.select(pl.col(f"field_{at}").alias(name) for name, at in places.items())
+        return named.with_columns(is_plain=is_whole.fill_null(False) & is_even)
 
     def original(self, nth: int, text: str) -> str:
         """`text`, which is `texts[nth]`. Raises Rejected(BROKEN_LINE) where that line is not UTF-8."""

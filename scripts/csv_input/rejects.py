@@ -3,14 +3,16 @@
 Owns: what is kept of a bad line, the rejects file, the counts. Must not know: how a line is judged.
 """
 
+import codecs
 import csv
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import Final, Self
 
+from query_api.whole_file import WholeFile, naming
 from schemas.values import RejectReason
 from scripts.csv_input.errors import CsvInputError
 
@@ -52,8 +54,9 @@ class StrictStop(CsvInputError):
 class RejectsWriter:
     """A sink that counts rejects per reason and writes them to a CSV file (file,line,reason,text).
 
-    The file is begun anew, header and all, on entering the context, so that what stands in it is of this run.
-    Without `path` they are only counted. With `strict` the first is written, then raised as StrictStop.
+    The file takes the place of an older one on leaving the context, header and all, so that what stands in it is of
+    one run; also where an error ends the run, but not where the user or a full disk does. Without `path` they are
+    only counted. With `strict` the first is written, then raised as StrictStop. Raises OSError.
     """
 
     def __init__(self, path: Path | None, *, strict: bool = False, most_written: int = MOST_WRITTEN) -> None:
@@ -61,7 +64,7 @@ class RejectsWriter:
         self._path = path
         self._strict = strict
         self._most_written = most_written
-        self._file: TextIO | None = None
+        self._whole: WholeFile | None = None
 
     @property
     def total(self) -> int:
@@ -70,22 +73,39 @@ class RejectsWriter:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            self._file = self._path.open("w", encoding="utf-8", newline="")
-            self._rows = csv.writer(self._file, lineterminator="\n")
-            self._rows.writerow(("file", "line", "reason", "text"))
+            with naming(self._path):
+                self._whole = WholeFile(self._path)
+            self._rows = csv.writer(codecs.getwriter("utf-8")(self._whole.file), lineterminator="\n")
+            self._write("file", "line", "reason", "text")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        whole, self._whole = self._whole, None
+        if whole is None or self._path is None:
+            return
+        if error is None or isinstance(error, Exception):
+            with naming(self._path):
+                whole.keep()
+        else:
+            whole.drop()
 
     def __call__(self, reject: Reject) -> None:
         """Take one reject. Raises StrictStop where the writer is strict."""
         self.counts[reject.reason] += 1
-        if self._file is not None and self.total <= self._most_written:
-            self._rows.writerow((reject.file, reject.line, reject.reason.value, reject.text))
+        if self.total <= self._most_written:
+            self._write(reject.file, reject.line, reject.reason.value, reject.text)
         if self._strict:
             raise StrictStop(reject)
+
+    def _write(self, *cells: str | int) -> None:
+        if self._whole is None or self._path is None:
+            return
+        try:
+            with naming(self._path):
+                self._rows.writerow(cells)
+        except OSError:
+            self._whole.drop()
+            self._whole = None
+            raise

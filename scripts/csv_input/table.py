@@ -73,14 +73,13 @@ def _header(blocks: Iterator[bytes]) -> tuple[int, str, bytes]:
     """The first line that is not blank: its number, its text (empty if none), the rest of its block."""
     number = 0
     for data in blocks:
-        start = 1
-        while start < len(data):
-            number += 1
+        text = data.lstrip()
+        start = len(data) - len(text)
+        number += data.count(b"\n", 1, start)
+        if text:
             end = data.find(b"\n", start)
             end = len(data) if end < 0 else end
-            if header := data[start:end].strip():
-                return number, header.decode(errors="replace"), data[end:] or b"\n"
-            start = end + 1
+            return number + 1, data[start:end].rstrip().decode(errors="replace"), data[end:] or b"\n"
     return number, "", b""
 
 
@@ -143,9 +142,8 @@ class _Table:
     def part(self, data: bytes) -> _Part:
         """The columnar path, for all lines of a block at once."""
         block = Block(data)
-        fields = block.fields(self._width)
-        texts = fields.select(pl.col(f"field_{at}").alias(name) for name, at in self._places.items())
-        values = self._layout.values(texts)
+        fields = block.fields(self._width, self._places)
+        values = self._layout.values(fields.drop("is_plain"))
         sure = (fields["is_plain"] & values["sure"]).fill_null(False)
         return _Part(block, values.select(*self._layout.schema), sure)
 
@@ -154,7 +152,8 @@ class _Table:
         if part.sure.all():
             return part.rows
         numbered = part.block.texts.to_frame("text").with_row_index("nth")
-        odd = numbered.filter(~part.sure).iter_slices(_CAREFUL_LINES)
+        is_blank = pl.col("text").str.strip_chars() == ""
+        odd = numbered.filter(~part.sure).filter(~is_blank).iter_slices(_CAREFUL_LINES)
         careful = [self._careful(part.block, lines, lines_before) for lines in odd]
         good = part.rows.select(numbered["nth"], *self._layout.schema).filter(part.sure)
         return pl.concat([good, *careful]).sort("nth").drop("nth")

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from schemas.own_files import NotOurs, open_own
+
 PATIENCE_S: Final = 0.5
 """How long `StateLock.take` tries: a `held` elsewhere has the file for microseconds, which refuses nobody."""
 
@@ -56,7 +58,7 @@ class StateLock:
         self.release()
 
     def take(self) -> None:
-        """Take the lock and note our pid. Raises `LockHeld` after `PATIENCE_S`, `LockNotWritable`."""
+        """Take the lock and note our pid. Raises `LockHeld` after `PATIENCE_S`, `LockNotWritable`, `NotOurs`."""
         descriptor = _open(self.path)
         try:
             if not _locked_within(descriptor, PATIENCE_S):
@@ -90,7 +92,9 @@ def held(path: Path) -> bool:
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return open_own(path, os.O_RDWR | os.O_CREAT)
+    except NotOurs:
+        raise
     except OSError as error:
         raise LockNotWritable(path, str(error)) from error
 

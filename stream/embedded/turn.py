@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from schemas.own_files import open_own
 from stream.embedded.errors import LogBusy, LogNotWritable
 
 LOOK_EVERY_S: Final = 0.001
@@ -25,7 +26,7 @@ class Turn:
         self._path = path
         self._patience_s = patience_s
         try:
-            self._descriptor = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = open_own(path.with_name(f"{path.name}-turn"), os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise LogNotWritable(path, str(error)) from error
 

@@ -8,7 +8,7 @@ loop waits for nothing.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from query_api.broker import BrokerProbe
 from query_api.errors import QueryError
-from query_api.health import HealthWatch
+from query_api.health import PATIENCE_S, HealthWatch
 from query_api.metrics import Metrics
 from query_api.problems import add_problems, documented
 from query_api.reader import Reader
@@ -70,6 +70,9 @@ def create_app(
                 task.cancel()
             reader.closing.set()
             await asyncio.gather(taking_up, *running, return_exceptions=True)
+            with suppress(TimeoutError):  # a broker that is away holds nobody up
+                async with asyncio.timeout(PATIENCE_S):
+                    await probe.close()
             await asyncio.to_thread(reader.close)
             await asyncio.to_thread(reports.close)
 

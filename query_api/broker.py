@@ -23,3 +23,6 @@ class BrokerProbe(Protocol):
 
         "pending" while it is not yet all in the log; None where there is none.
         """
+
+    async def close(self) -> None:
+        """Let go of the broker."""

@@ -44,6 +44,9 @@ class EmbeddedProbe(BrokerProbe):
     def replay_target(self) -> Positions | Literal["pending"] | None:
         return self._target.read()
 
+    async def close(self) -> None:
+        """There is nothing to let go of: each question opens the log anew."""
+
     def _end_offsets(self) -> Positions:
         with EmbeddedLog(self._settings.log_path) as log:
             return {tp: offset for tp, offset in log.end_offsets().items() if tp[0] in _SOURCES}
@@ -107,6 +110,12 @@ class KafkaProbe(BrokerProbe):
 
     def replay_target(self) -> Positions | Literal["pending"] | None:
         return self._target.read()
+
+    async def close(self) -> None:
+        async with self._connecting:
+            if self._admin is not None:
+                await self._consumer.stop()
+                await self._admin.close()
 
     async def _source_partitions(self) -> list[TopicPartition]:
         """The partitions of the topics, asked for again after some seconds: their number hardly ever changes."""

@@ -27,6 +27,7 @@ class FakeProbe:
     target: dict[tuple[str, int], int] | Literal["pending"] | None = None
     error: Exception | None = None
     asked: int = 0
+    closed: bool = False
 
     async def end_offsets(self) -> dict[tuple[str, int], int]:
         self.asked += 1
@@ -36,6 +37,9 @@ class FakeProbe:
 
     async def worker_alive(self) -> bool | None:
         return self.alive
+
+    async def close(self) -> None:
+        self.closed = True
 
     def replay_target(self) -> dict[tuple[str, int], int] | Literal["pending"] | None:
         return self.target

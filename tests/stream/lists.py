@@ -7,7 +7,8 @@ Must not know: what any test expects.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,14 @@ Slot = tuple[bytes, bytes | None] | None
 MARKER: Slot = None
 
 
+async def eventually(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until `is_so`."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        await asyncio.sleep(0.001)
+
+
 class ListChangelog:
     """See stream.changelog.ChangelogReader; `logs` has what takes each offset of a partition."""
 
@@ -35,7 +44,8 @@ class ListChangelog:
         self.stable: dict[int, int] = {}
         """Up to where a partition can be read, where a transaction is open."""
         self.asked: list[str] = []
-        self._positions: dict[int, int] = {}
+        self.positions: dict[int, int] = {}
+        self._reads = 0
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         self.asked.append("ends")
@@ -43,19 +53,25 @@ class ListChangelog:
 
     async def begin(self, positions: Mapping[int, int]) -> None:
         self.asked.append("begin")
-        self._positions = dict(positions)
+        self.positions = dict(positions)
 
     async def read(self, timeout_s: float) -> list[Stretch]:
         await asyncio.sleep(0.001)
-        return [self._next(partition) for partition in self._positions]
+        self._reads += 1
+        return [self._next(partition) for partition in self.positions]
 
     def _next(self, partition: int) -> Stretch:
-        log, first = self.logs[partition], self._positions[partition]
+        log, first = self.logs[partition], self.positions[partition]
         end = max(first, min(first + self.per_read, self.stable.get(partition, len(log)), len(log)))
-        self._positions[partition] = end
+        self.positions[partition] = end
         slots = [(offset, slot) for offset, slot in enumerate(log[first:end], first) if slot is not None]
         records = [Record(CHANGELOG, partition, offset, 0, *slot) for offset, slot in slots]
         return Stretch(partition, records, end)
+
+    async def read_again(self, times: int) -> None:
+        """Returns when it was read so many times more."""
+        until = self._reads + times
+        await eventually(lambda: self._reads >= until)
 
     async def close(self) -> None:
         self.asked.append("close")

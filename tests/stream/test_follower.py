@@ -1,11 +1,11 @@
 """From the changelog back to tables: what is applied together, and when a table is whole.
 
-In the pictures r is a row, P the row of positions that ends a flush, · an offset without a record, | where a read ends.
+In the pictures r is a row, P the row of positions that ends a flush, · an offset without a record. Reads end at |.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from schemas.state import EMPTY_HEAD, META_POSITIONS, NewerState
 from stream.changelog import Follower
 from stream.errors import MalformedChangelog
 from stream.rocks import Table, begin_restore, is_whole, open_table, rows_of, stored_offset, write_rows
-from tests.stream.lists import MARKER, ListChangelog, Slot, positions
+from tests.stream.lists import MARKER, ListChangelog, Slot, eventually, positions
 
 HEAD = b"Ss%d"
 
@@ -58,18 +58,10 @@ async def following(changelog: ListChangelog, table: Table) -> AsyncIterator[Non
         await task
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_so():
-            await asyncio.sleep(0.001)
-
-
 async def settled(changelog: ListChangelog) -> None:
     """Returns when the follower has looked at all that can be read, and at nothing a few times more."""
-    async with asyncio.timeout(5):
-        while changelog._positions.get(0) != changelog.stable.get(0, len(changelog.logs[0])):
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.02)
+    await eventually(lambda: changelog.positions.get(0) == changelog.stable.get(0, len(changelog.logs[0])))
+    await changelog.read_again(3)
 
 
 # Restoring

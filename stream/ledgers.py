@@ -124,6 +124,8 @@ class Ledgers:
         self._lose = lose
         self._ours: dict[int, _Partition] = {}
         self._pending: dict[int, _Pending] = {}
+        self._flushing: dict[int, _Pending] = {}
+        """What was pending when the flush began that is under way: the table may not have it yet."""
         self._polls = 0
         self._outgoing_bytes = 0
         self._waiting: set[tuple[str, int]] = set()
@@ -242,9 +244,11 @@ class Ledgers:
 
     def is_forgotten(self, partition: int, store_id: StoreId, stamp: Stamp) -> bool:
         """Whether polls of a record that was written at `stamp` were forgotten since."""
-        stamps = decode_stamps(self._table.get(partition, stamps_key(store_id)))
-        news = self._of(partition).news.get(store_id) or News()
-        return stamp < news.forgotten_after(stamps)
+        forgotten = decode_stamps(self._table.get(partition, stamps_key(store_id))).forgotten
+        for batch in (self._flushing.get(partition), self._pending.get(partition)):
+            if batch is not None and store_id in batch.news:
+                forgotten = batch.news[store_id].forgotten_after(forgotten)
+        return stamp < forgotten
 
     def accept_losses(self, partition: int) -> None:
         """An operator knows of all losses so far."""
@@ -326,8 +330,9 @@ class Ledgers:
         for event in (self._news_came, self._caught_up, self._hurry):
             event.clear()
         POLLS_TAKEN.inc(self._polls)
-        pending, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
-        await asyncio.gather(*(self._flush(partition, batch) for partition, batch in pending.items()))
+        self._flushing, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
+        await asyncio.gather(*(self._flush(partition, batch) for partition, batch in self._flushing.items()))
+        self._flushing = {}
         self._room.set()
 
     async def _flush(self, partition: int, pending: _Pending) -> None:

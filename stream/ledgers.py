@@ -165,15 +165,15 @@ class Ledgers:
                 losses[topic] = Loss(found.lost_from, found.lost_to, now_ms, found.why)
             positions[topic] = found.offset
         ours = _Partition(writer, dict(positions), dict(positions), dict(topic_ids), time.monotonic())
-        if rewrites_all:
-            log.warning("filling a changelog that was made again from the table", partition=partition)
-            await self._rewrite(partition, ours)
         first = [
             *self._losses_noted(partition, losses),
             *self._migration(partition),
             *self._old_stamps(partition),
         ]
-        if first:
+        if rewrites_all:
+            log.warning("filling a changelog that was made again from the table", partition=partition)
+            await self._rewrite(partition, ours, first)
+        elif first:
             await self._write(partition, ours, _slices(iter(first)), positions)
         await self._migrate_heads(partition, ours)
         self._ours[partition] = ours
@@ -373,13 +373,14 @@ class Ledgers:
         batch.write(self._table.rows(partition), offset, began_s)
         ours.written, ours.written_s = dict(positions), time.monotonic()
 
-    async def _rewrite(self, partition: int, ours: _Partition) -> None:
-        """Write all rows of a table to a changelog that has none, in one flush."""
-        table, began_s = self._table.rows(partition), time.time()
+    async def _rewrite(self, partition: int, ours: _Partition, changed: Rows) -> None:
+        """Write all rows of a table to a changelog that has none, and those that change with it, in one flush."""
+        table, batch, began_s = self._table.rows(partition), RowBatch(), time.time()
         rows = (row for row in rows_of(table) if row[0] != META_POSITIONS)
-        last = iter([(META_POSITIONS, _encoded(ours.taken))])
+        last = [*changed, *self._about(partition, ours), (META_POSITIONS, _encoded(ours.taken))]
+        batch.add(last)
         offset = await ours.writer.write(_slices(chain(rows, last)), (), ours.taken)
-        RowBatch().write(table, offset, began_s)
+        batch.write(table, offset, began_s)
 
     async def _settled(self, partition: int, pending: _Pending) -> AsyncIterator[Rows]:
         """The rows that pending news changes, some stores at a time."""

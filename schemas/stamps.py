@@ -139,8 +139,8 @@ def stamp_header(stamp: Stamp) -> tuple[str, bytes]:
 def stamp_in(headers: Sequence[tuple[str, bytes]]) -> Stamp | None:
     """The stamp that a forwarded copy carries; None for any other record."""
     for name, content in headers:
-        if name == STAMP_HEADER:
-            return _stamp_of(content)
+        if name == STAMP_HEADER and (stamp := _stamp_of(content)) is not None:
+            return stamp
     return None
 
 

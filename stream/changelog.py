@@ -16,6 +16,7 @@ has read as far as the changelog reached at that moment: what replaced the missi
 import asyncio
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -77,6 +78,8 @@ class _Partition:
     """The greatest offset that the next record may have, unless compaction took some away."""
     held: list[Record] = field(default_factory=list)
     held_bytes: int = 0
+    is_torn: bool = False
+    """Whether the end of the flush that was applied last is still to come."""
 
     def hold(self, records: Sequence[Record]) -> None:
         self.held += records
@@ -89,6 +92,7 @@ class _Partition:
         if rows:
             # a held row has a key: check_row has seen to that
             write_rows(self.table, [(row.key or b"", row.value) for row in rows], rows[-1].offset)
+            self.is_torn = not ends_flush(rows[-1].key or b"")
 
 
 class Follower:
@@ -182,7 +186,7 @@ class Follower:
             return
         has_all = each.position >= each.target
         each.apply(len(each.held) if (has_all and is_final) or each.held_bytes > _HELD_BYTES else ended)
-        if has_all and not each.held:
+        if has_all and not each.held and (is_final or not each.is_torn):
             finish_restore(each.table, each.position, each.asked_s)
             each.target = None
 
@@ -224,7 +228,9 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # more than one may give us up
+                await asyncio.wait({task})
         raise
 
 

@@ -125,6 +125,8 @@ class Ledgers:
         self._lose = lose
         self._ours: dict[int, _Partition] = {}
         self._pending: dict[int, _Pending] = {}
+        self._flushing: dict[int, _Pending] = {}
+        """What was pending when the flush began that is under way: the table may not have it yet."""
         self._polls = 0
         self._outgoing_bytes = 0
         self._waiting: set[tuple[str, int]] = set()
@@ -164,15 +166,15 @@ class Ledgers:
                 losses[topic] = Loss(found.lost_from, found.lost_to, now_ms, found.why)
             positions[topic] = found.offset
         ours = _Partition(writer, dict(positions), dict(positions), dict(topic_ids), time.monotonic())
-        if rewrites_all:
-            log.warning("filling a changelog that was made again from the table", partition=partition)
-            await self._rewrite(partition, ours)
         first = [
             *self._losses_noted(partition, losses),
             *self._migration(partition),
             *self._old_stamps(partition),
         ]
-        if first:
+        if rewrites_all:
+            log.warning("filling a changelog that was made again from the table", partition=partition)
+            await self._rewrite(partition, ours, first)
+        elif first:
             await self._write(partition, ours, _slices(iter(first)), positions)
         await self._migrate_heads(partition, ours)
         self._ours[partition] = ours
@@ -251,9 +253,11 @@ class Ledgers:
 
     def is_forgotten(self, partition: int, store_id: StoreId, stamp: Stamp) -> bool:
         """Whether polls of a record that was written at `stamp` were forgotten since."""
-        stamps = decode_stamps(self._table.get(partition, stamps_key(store_id)))
-        news = self._of(partition).news.get(store_id) or News()
-        return stamp < news.forgotten_after(stamps)
+        forgotten = decode_stamps(self._table.get(partition, stamps_key(store_id))).forgotten
+        for batch in (self._flushing.get(partition), self._pending.get(partition)):
+            if batch is not None and store_id in batch.news:
+                forgotten = batch.news[store_id].forgotten_after(forgotten)
+        return stamp < forgotten
 
     def knows(self, partition: int, store_id: StoreId) -> bool:
         """Whether the table has anything of a store."""
@@ -339,8 +343,9 @@ class Ledgers:
         for event in (self._news_came, self._caught_up, self._hurry):
             event.clear()
         POLLS_TAKEN.inc(self._polls)
-        pending, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
-        await asyncio.gather(*(self._flush(partition, batch) for partition, batch in pending.items()))
+        self._flushing, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
+        await asyncio.gather(*(self._flush(partition, batch) for partition, batch in self._flushing.items()))
+        self._flushing = {}
         self._room.set()
 
     async def _flush(self, partition: int, pending: _Pending) -> None:
@@ -381,13 +386,14 @@ class Ledgers:
         batch.write(self._table.rows(partition), offset, began_s)
         ours.written, ours.written_s = dict(positions), time.monotonic()
 
-    async def _rewrite(self, partition: int, ours: _Partition) -> None:
-        """Write all rows of a table to a changelog that has none, in one flush."""
-        table, began_s = self._table.rows(partition), time.time()
+    async def _rewrite(self, partition: int, ours: _Partition, changed: Rows) -> None:
+        """Write all rows of a table to a changelog that has none, and those that change with it, in one flush."""
+        table, batch, began_s = self._table.rows(partition), RowBatch(), time.time()
         rows = (row for row in rows_of(table) if row[0] != META_POSITIONS)
-        last = iter([(META_POSITIONS, _encoded(ours.taken))])
+        last = [*changed, *self._about(partition, ours), (META_POSITIONS, _encoded(ours.taken))]
+        batch.add(last)
         offset = await ours.writer.write(_slices(chain(rows, last)), (), ours.taken)
-        RowBatch().write(table, offset, began_s)
+        batch.write(table, offset, began_s)
 
     async def _settled(self, partition: int, pending: _Pending) -> AsyncIterator[Rows]:
         """The rows that pending news changes, some stores at a time."""

@@ -40,9 +40,9 @@ class News:
         """Whether the stamps of the store change with this."""
         return not (self.forgets is None and self.zone is None and self.week is None)
 
-    def forgotten_after(self, stamps: StoreStamps) -> Stamp:
-        """The stamp of the last forgetting, this news included."""
-        return stamps.forgotten if self.forgets is None else forgetting(self.forgets, stamps.forgotten)
+    def forgotten_after(self, before: Stamp) -> Stamp:
+        """The stamp of the last forgetting, this news included; `before` is that of the one before."""
+        return before if self.forgets is None else forgetting(self.forgets, before)
 
     def settle(self, stamps: StoreStamps, today: int) -> tuple[StoreStamps, "Said"]:
         """The stamps after this news, of UTC day `today`, and what of it holds."""
@@ -55,7 +55,9 @@ class News:
         if self.zone is not None:
             zone_held, said_zone, is_new = self.zone.settle(stamps.zone)
             zone = said_zone if is_new else UNCHANGED
-        after = replace(stamps, hours=hours_held, zone=zone_held, forgotten=self.forgotten_after(stamps))
+        after = replace(
+            stamps, hours=hours_held, zone=zone_held, forgotten=self.forgotten_after(stamps.forgotten)
+        )
         return replace(after, changed_day=today), Said(zone, week)
 
 

@@ -66,7 +66,7 @@ class TakeOver:
             unwritten = [partition for partition in actives if self._is_of_other_log(partition, ends, ids)]
             if unwritten and self._broker.log_file is not None:
                 raise LogReplaced(self._broker.log_file)
-            tables = {p: self._opened(p, ends[p]) for p in actives if p not in unwritten}
+            tables = {p: self._opened(p, ends[p], ids) for p in actives if p not in unwritten}
             await Follower(self._broker.changelog, skip_malformed=self._skip_malformed).restore(tables)
             spans = await self._spans(actives, ids)
             for partition in actives:
@@ -104,8 +104,8 @@ class TakeOver:
 
     async def _copy(self, standbys: list[int]) -> None:
         try:
-            ends = await self._broker.changelog.ends(standbys)
-            tables = {partition: self._opened(partition, ends[partition]) for partition in standbys}
+            ids, ends = await self._broker.topic_ids(_TOPICS), await self._broker.changelog.ends(standbys)
+            tables = {partition: self._opened(partition, ends[partition], ids) for partition in standbys}
             follower = Follower(self._broker.changelog, skip_malformed=self._skip_malformed)
             await follower.follow(tables)
         except Exception as error:
@@ -113,17 +113,20 @@ class TakeOver:
 
     def _is_of_other_log(self, partition: int, ends: Mapping[int, int], ids: Mapping[str, str]) -> bool:
         """Whether a whole table stands beside a changelog that was made again and is empty: it can fill that."""
-        table = self._table.rows(partition)
-        made_from, found = decode_topics(table.get(META_TOPICS)).get(CHANGELOG), ids.get(CHANGELOG)
-        is_same = made_from is not None and made_from == found
+        table, found = self._table.rows(partition), ids.get(CHANGELOG)
+        is_same = found is not None and _made_from(table) == found
         return ends[partition] == 0 and stored_offset(table) is not None and is_whole(table) and not is_same
 
-    def _opened(self, partition: int, end: int) -> Table:
+    def _opened(self, partition: int, end: int, ids: Mapping[str, str]) -> Table:
         """The table, without its rows where those cannot be gone on with."""
         table = self._table.rows(partition)
-        offset = stored_offset(table)
-        if offset is not None and offset >= end:
-            log.warning("the table is ahead of its changelog; reading all of that again", partition=partition)
+        offset, made_from, found = stored_offset(table), _made_from(table), ids.get(CHANGELOG)
+        is_of_other_log = None not in (offset, made_from, found) and made_from != found
+        if is_of_other_log or (offset is not None and offset >= end):
+            log.warning(
+                "the table is of another changelog, or ahead of it; reading all of that again",
+                partition=partition,
+            )
             return self._table.made_anew(partition)
         if self._broker.forgets_deletions and is_too_old(table):
             log.warning("the table is too old to go on with; reading all again", partition=partition)
@@ -145,3 +148,8 @@ class TakeOver:
             }
             for partition in actives
         }
+
+
+def _made_from(table: Table) -> str | None:
+    """The id of the changelog that a table is of; None where it does not say."""
+    return decode_topics(table.get(META_TOPICS)).get(CHANGELOG)

@@ -1,0 +1,196 @@
+"""A broker over lists, and the table without Faust: what the worker's parts are tested with in milliseconds.
+
+Owns: ports of stream.broker and stream.changelog that keep everything in memory, and open RocksDBs in a folder.
+Must not know: what any test expects.
+
+    log of a partition   r r P · r P ·         r  a row      P  the row of positions      ·  a marker: no record
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.state import META_POSITIONS
+from schemas.topics import CHANGELOG
+from stream.broker import Outgoing, PartitionWriter, Rows, TopicPartition, WriterLost
+from stream.changelog import Stretch
+from stream.embedded.log import Record
+from stream.rocks import Table, open_table, remove_table
+from stream.tables import StoreTable
+
+Slot = tuple[bytes, bytes | None] | None
+"""What takes an offset: key and value, or nothing that is ever read."""
+
+MARKER: Slot = None
+
+
+async def eventually(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until `is_so`."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        await asyncio.sleep(0.001)
+
+
+class ListChangelog:
+    """See stream.changelog.ChangelogReader; `logs` has what takes each offset of a partition."""
+
+    def __init__(self, logs: dict[int, list[Slot]]) -> None:
+        self.logs = logs
+        self.per_read = 1_000
+        """Offsets of one partition that a read gives at most."""
+        self.stable: dict[int, int] = {}
+        """Up to where a partition can be read, where a transaction is open."""
+        self.asked: list[str] = []
+        self.positions: dict[int, int] = {}
+        self._reads = 0
+
+    async def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        self.asked.append("ends")
+        return {partition: len(self.logs[partition]) for partition in partitions}
+
+    async def begin(self, positions: Mapping[int, int]) -> None:
+        self.asked.append("begin")
+        self.positions = dict(positions)
+
+    async def read(self, timeout_s: float) -> list[Stretch]:
+        await asyncio.sleep(0.001)
+        self._reads += 1
+        return [self._next(partition) for partition in self.positions]
+
+    def _next(self, partition: int) -> Stretch:
+        log, first = self.logs[partition], self.positions[partition]
+        end = max(first, min(first + self.per_read, self.stable.get(partition, len(log)), len(log)))
+        self.positions[partition] = end
+        slots = [(offset, slot) for offset, slot in enumerate(log[first:end], first) if slot is not None]
+        records = [Record(CHANGELOG, partition, offset, 0, *slot) for offset, slot in slots]
+        return Stretch(partition, records, end)
+
+    async def read_again(self, times: int) -> None:
+        """Returns when it was read so many times more."""
+        until = self._reads + times
+        await eventually(lambda: self._reads >= until)
+
+    async def close(self) -> None:
+        self.asked.append("close")
+
+
+@dataclass(frozen=True)
+class Flush:
+    """What a writer was given at once."""
+
+    rows: list[tuple[bytes, bytes | None]]
+    outgoing: list[Outgoing]
+    positions: dict[str, int]
+
+
+@dataclass
+class ListWriter:
+    """See stream.broker.PartitionWriter. Each flush ends with a marker, as on Kafka."""
+
+    partition: int
+    log: list[Slot] = field(default_factory=list)
+    flushes: list[Flush] = field(default_factory=list)
+    is_lost: bool = False
+    is_closed: bool = False
+    fails: Exception | None = None
+    """Raised by the next write, which then has written nothing."""
+    gate: asyncio.Event | None = None
+    """While it is not set, a write that has taken in all of its rows waits before it is there."""
+    writing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while a write waits at the gate."""
+
+    async def write(
+        self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], positions: Mapping[str, int]
+    ) -> int:
+        if self.is_lost:
+            raise WriterLost(self.partition, "it was lost before")
+        rows = [row async for part in slices for row in part]
+        if self.gate is not None:
+            self.writing.set()
+            await self.gate.wait()
+            self.writing.clear()
+        if self.fails is not None:
+            self.is_lost = True
+            raise self.fails
+        self.log += [*rows, MARKER]
+        self.flushes.append(Flush(rows, list(outgoing), dict(positions)))
+        return len(self.log) - 1
+
+    async def close(self) -> None:
+        self.is_lost = self.is_closed = True
+
+
+@dataclass
+class ListBroker:
+    """See stream.broker.Broker. Notes in `asked` what is asked of it, in order."""
+
+    changelog: ListChangelog
+    topics: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    commits: dict[TopicPartition, int] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    writers: dict[int, list[ListWriter]] = field(default_factory=dict)
+    forgets_deletions: bool = True
+
+    @property
+    def asked(self) -> list[str]:
+        return self.changelog.asked
+
+    async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
+        self.asked.append("own")
+        for partition in partitions:
+            for earlier in self.writers.setdefault(partition, []):
+                earlier.is_lost = True
+            self.writers[partition].append(ListWriter(partition, self.changelog.logs[partition]))
+        return {partition: self.writers[partition][-1] for partition in partitions}
+
+    async def spans(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        self.asked.append("spans")
+        return {at: self.topics.get(at, (0, 0)) for at in partitions}
+
+    async def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        self.asked.append("committed")
+        return {at: self.commits[at] for at in partitions if at in self.commits}
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        self.asked.append("topic_ids")
+        return {topic: self.ids[topic] for topic in topics if topic in self.ids}
+
+    async def close(self) -> None:
+        self.asked.append("closed")
+
+
+class Tables(StoreTable):
+    """The table of stores over RocksDBs in a folder, without an app round it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.opened: dict[int, Table] = {}
+        self.made: list[int] = []
+        """Partitions that were made anew."""
+
+    def rows(self, partition: int) -> Table:
+        if partition not in self.opened:
+            self.opened[partition] = open_table(self._path(partition))
+        return self.opened[partition]
+
+    def made_anew(self, partition: int) -> Table:
+        self.made.append(partition)
+        remove_table(self.rows(partition), self._path(partition))
+        del self.opened[partition]
+        return self.rows(partition)
+
+    def close(self) -> None:
+        for table in self.opened.values():
+            table.close()
+        self.opened.clear()
+
+    def _path(self, partition: int) -> Path:
+        return self.folder / f"{partition}.db"
+
+
+def positions(offset: int = 1) -> tuple[bytes, bytes]:
+    """The row that ends a flush."""
+    return META_POSITIONS, b'{"store-polls":%d}' % offset

@@ -133,6 +133,7 @@ class ListBroker:
     ids: dict[str, str] = field(default_factory=dict)
     writers: dict[int, list[ListWriter]] = field(default_factory=dict)
     forgets_deletions: bool = True
+    log_file: Path | None = None
 
     @property
     def asked(self) -> list[str]:

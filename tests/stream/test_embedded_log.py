@@ -462,7 +462,7 @@ def test_a_log_of_a_newer_version_is_refused(log: EmbeddedLog, path: Path) -> No
         db.execute("PRAGMA user_version = 7")
     log.close()
 
-    with pytest.raises(LogTooNew, match="has version 7; this program knows versions up to 1") as caught:
+    with pytest.raises(LogTooNew, match="has version 7; this program knows versions up to 2") as caught:
         EmbeddedLog(path)
     assert (caught.value.found, caught.value.supported) == (7, 1)
 

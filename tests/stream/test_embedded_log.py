@@ -464,7 +464,7 @@ def test_a_log_of_a_newer_version_is_refused(log: EmbeddedLog, path: Path) -> No
 
     with pytest.raises(LogTooNew, match="has version 7; this program knows versions up to 2") as caught:
         EmbeddedLog(path)
-    assert (caught.value.found, caught.value.supported) == (7, 1)
+    assert (caught.value.found, caught.value.supported) == (7, 2)
 
 
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def begin_restore(table: Table, end: int) -> None:
     batch = rocksdict.WriteBatch(raw_mode=True)
     batch.delete(WHOLE_KEY)
     batch.put(TARGET_KEY, str(end).encode())
+    if stored_offset(table) is None:
+        batch.put(_COMPLETE_KEY, repr(time.time()).encode())  # who begins now misses no deletion from now on
     table.write(batch)
 
 

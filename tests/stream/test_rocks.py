@@ -1,15 +1,21 @@
-"""A table goes on from where it is, unless it was away for so long that deletions may be missing."""
+"""What a table says of itself beside its rows: how far it is, whether it is whole, and how old."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from schemas.whole import TARGET_KEY, WHOLE_KEY
 from stream.rocks import (
+    RowBatch,
     Table,
-    note_complete,
-    open_current_table,
+    begin_restore,
+    finish_restore,
+    is_too_old,
+    is_whole,
     open_table,
+    remove_table,
     rows_of,
     stored_offset,
     write_rows,
@@ -18,58 +24,120 @@ from stream.rocks import (
 HOUR_S = 3600.0
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Table]:
-    table = open_current_table(path)
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    table = open_table(tmp_path / "folder" / "t.db")
     yield table
     table.close()
 
 
-def written(path: Path, hours_ago: float) -> None:
-    """A table as it was left: one row, written to the changelog so long ago."""
-    table = open_table(path)
-    write_rows(table, [(b"Ss1", b"row")], 7, time.time() - hours_ago * HOUR_S)
-    table.close()
+def hours_ago(hours: float) -> float:
+    return time.time() - hours * HOUR_S
 
 
-def test_a_table_that_was_away_for_less_than_kafka_keeps_tombstones_goes_on(tmp_path: Path) -> None:
-    written(tmp_path / "t.db", hours_ago=19)
-    with opened(tmp_path / "t.db") as table:
-        assert stored_offset(table) == 7
-        assert list(rows_of(table)) == [(b"Ss1", b"row")]
+def test_a_new_table_has_no_rows_is_not_whole_and_is_not_too_old(table: Table) -> None:
+    assert list(rows_of(table)) == []
+    assert (stored_offset(table), is_whole(table), is_too_old(table)) == (None, False, False)
 
 
-def test_a_table_that_was_away_for_longer_is_made_anew_however_new_its_files(tmp_path: Path) -> None:
-    written(tmp_path / "t.db", hours_ago=21)
-    with opened(tmp_path / "t.db") as table:
-        assert stored_offset(table) is None
-        assert list(rows_of(table)) == []
+def test_rows_are_written_with_the_offset_that_they_reach(table: Table) -> None:
+    """Of one key the last value counts; None deletes."""
+    write_rows(table, [(b"Ss1", b"1"), (b"Ss2", b"2"), (b"Ss1", b"3"), (b"Ss2", None)], 7)
+    assert stored_offset(table) == 7
+    assert list(rows_of(table)) == [(b"Ss1", b"3")]
 
 
-def test_old_records_make_a_table_no_older_than_its_beginning(tmp_path: Path) -> None:
-    """A changelog keeps the last row of a key for years: reading it from the start takes a restart, too."""
-    for offset in (7, 8):
-        with opened(tmp_path / "t.db") as table:
-            assert stored_offset(table) in (None, offset - 1)
-            write_rows(table, [(b"S%d" % offset, b"row")], offset, time.time() - 1000 * HOUR_S)
-    with opened(tmp_path / "t.db") as table:
-        assert [key for key, _ in rows_of(table)] == [b"S7", b"S8"]
+def test_a_batch_writes_nothing_before_it_is_written(table: Table) -> None:
+    batch = RowBatch()
+    batch.add([(b"Ss1", b"1")])
+    batch.add([(b"Ss1", None), (b"Ss2", b"2")])
+    assert list(rows_of(table)) == []
+    batch.write(table, 3)
+    assert list(rows_of(table)) == [(b"Ss2", b"2")]
 
 
-def test_a_table_that_nothing_is_written_to_stays_current_while_somebody_looks(tmp_path: Path) -> None:
-    written(tmp_path / "t.db", hours_ago=200)
+def test_rows_are_those_of_the_changelog_alone(table: Table) -> None:
+    write_rows(table, [(b"Mpositions", b"{}")], 7, time.time())
+    begin_restore(table, 9)
+    assert [key for key, _ in rows_of(table)] == [b"Mpositions"]
+
+
+def test_a_table_is_whole_from_the_end_of_a_restore_to_the_beginning_of_the_next(table: Table) -> None:
+    begin_restore(table, 9)
+    assert (is_whole(table), table.get(TARGET_KEY), table.get(WHOLE_KEY)) == (False, b"9", None)
+    write_rows(table, [(b"Ss1", b"1")], 8)
+    assert not is_whole(table)
+    finish_restore(table, 9, time.time())
+    assert (is_whole(table), table.get(TARGET_KEY), stored_offset(table)) == (True, None, 8)
+    write_rows(table, [(b"Ss1", b"2")], 12)
+    assert is_whole(table)
+    begin_restore(table, 20)
+    assert (is_whole(table), table.get(TARGET_KEY)) == (False, b"20")
+
+
+def test_a_table_that_has_all_of_an_empty_changelog_has_no_offset(table: Table) -> None:
+    finish_restore(table, 0, time.time())
+    assert (is_whole(table), stored_offset(table)) == (True, None)
+
+
+def test_what_a_table_says_of_itself_is_still_there_when_it_is_opened_again(tmp_path: Path) -> None:
     table = open_table(tmp_path / "t.db")
-    note_complete(table, time.time() - HOUR_S)
-    note_complete(table, time.time() - 100 * HOUR_S)
+    write_rows(table, [(b"Ss1", b"1")], 7)
+    finish_restore(table, 8, time.time())
     table.close()
-    with opened(tmp_path / "t.db") as table:
-        assert stored_offset(table) == 7
-
-
-def test_a_table_that_does_not_say_how_old_it_is_is_made_anew(tmp_path: Path) -> None:
-    written(tmp_path / "t.db", hours_ago=0)
     table = open_table(tmp_path / "t.db")
-    del table[b"__complete__"]
+    assert (is_whole(table), stored_offset(table), is_too_old(table)) == (True, 7, False)
     table.close()
-    with opened(tmp_path / "t.db") as table:
-        assert stored_offset(table) is None
+
+
+def test_a_table_that_is_removed_is_gone_with_all_that_it_said(tmp_path: Path) -> None:
+    table = open_table(tmp_path / "t.db")
+    finish_restore(table, 8, time.time())
+    remove_table(table, tmp_path / "t.db")
+    assert not (tmp_path / "t.db").exists()
+
+
+# Kafka forgets deletions after a day
+
+
+def test_a_table_that_was_away_for_less_than_kafka_keeps_tombstones_can_be_gone_on_with(table: Table) -> None:
+    write_rows(table, [(b"Ss1", b"row")], 7, hours_ago(19))
+    assert not is_too_old(table)
+
+
+def test_a_table_that_was_away_for_longer_is_too_old_however_new_its_files(table: Table) -> None:
+    write_rows(table, [(b"Ss1", b"row")], 7, hours_ago(21))
+    assert is_too_old(table)
+
+
+def test_rows_of_a_restore_make_a_table_no_younger(table: Table) -> None:
+    """A changelog keeps the last row of a key for years: only its end makes the table current."""
+    write_rows(table, [(b"Ss1", b"row")], 7, hours_ago(21))
+    write_rows(table, [(b"Ss2", b"row")], 8)
+    assert is_too_old(table)
+    finish_restore(table, 9, time.time())
+    assert not is_too_old(table)
+
+
+def test_a_first_restore_that_is_cut_off_can_be_gone_on_with(table: Table) -> None:
+    """Else a worker that is restarted, or loses its place, while it restores would begin again for ever."""
+    begin_restore(table, 100)
+    write_rows(table, [(b"Ss1", b"row")], 7)
+    assert not is_too_old(table)
+
+
+def test_a_later_restore_makes_a_table_no_younger_before_it_ends(table: Table) -> None:
+    write_rows(table, [(b"Ss1", b"row")], 7, hours_ago(21))
+    begin_restore(table, 100)
+    assert is_too_old(table)
+
+
+def test_a_table_that_nothing_is_written_to_stays_young_while_somebody_looks(table: Table) -> None:
+    write_rows(table, [(b"Ss1", b"row")], 7, hours_ago(200))
+    finish_restore(table, 8, hours_ago(1))
+    assert not is_too_old(table)
+
+
+def test_a_table_that_does_not_say_how_old_it_is_is_too_old(table: Table) -> None:
+    write_rows(table, [(b"Ss1", b"row")], 7)
+    assert is_too_old(table)

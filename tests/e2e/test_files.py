@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import sample_data, storepulse
+from tests.e2e.harness import kill, processes_of, running, sample_data, storepulse, until
 from tests.oracle import report_of_folder
 
 
@@ -170,6 +170,27 @@ def test_a_link_in_place_of_the_rejects_of_up_is_refused_and_not_followed(data: 
     assert "Traceback" not in ran.stderr
     assert foreign.read_text() == "not ours"
     assert bytes_in(state) == {"rejects.csv": b"not ours"}, "nothing was begun"
+
+
+def test_a_replay_of_up_that_is_cut_off_leaves_no_half_rejects(tmp_path: Path) -> None:
+    data, state = tmp_path / "data", tmp_path / "state"
+    data.mkdir()
+    os.mkfifo(data / "store_status.csv")  # whoever reads it waits
+
+    def unfinished() -> list[Path]:
+        return list(state.glob(".rejects.csv.*"))
+
+    with running("up", "--data", data, "--port", 0, state=state) as up:
+        until("the replay has begun", lambda: bool(unfinished()))
+        kill(up)
+    until("worker and API are gone too", lambda: not processes_of(state), 20)
+    (left,) = unfinished()
+    with running("up", "--data", data, "--port", 0, state=state) as up:
+        until("the replay has begun anew", lambda: bool(unfinished()) and left not in unfinished())
+        up.terminate()
+        assert up.wait(20) == 0
+    assert not unfinished()
+    assert not (state / "rejects.csv").exists()
 
 
 def test_a_link_in_place_of_the_worker_s_files_is_refused_and_not_followed(

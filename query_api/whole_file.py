@@ -15,7 +15,7 @@ from uuid import uuid4
 PART: Final = ".part"
 """How the names of unfinished files end; they begin with a dot."""
 
-_MOST_SHOWN: Final = 60  # characters of the file's own name; a name has room for 255 bytes
+_MOST_SHOWN: Final = 50  # characters of the file's own name; a name has room for 255 bytes
 
 
 class WholeFile:

@@ -61,8 +61,6 @@ def explained(error: BaseException) -> str:
             )
         case KeyboardInterrupt():
             return "interrupted"
-        case BrokenPipeError():
-            return f"{error.filename or 'a pipe'} was closed before all was written to it"
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return (
                 f"no space left on the disk ({error.filename or 'state folder'}): make room and start again"

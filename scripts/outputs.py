@@ -13,8 +13,11 @@ Owns: what a name means, and which names are refused before anything is done. Mu
     ├── UnusableOutput      the name can take no file
     ├── InputOverwritten    it is a file that the command reads
     └── OneFileTwice        two outputs are one file
+
+    OutputClosed            (OSError) the reader of a pipe has gone
 """
 
+import fcntl
 import os
 import shutil
 import stat
@@ -24,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from query_api.whole_file import naming
 
@@ -68,18 +71,25 @@ class OneFileTwice(OutputError):
         self.name = name
 
 
+class OutputClosed(OSError):
+    """Whoever read `name` has gone; it has a part of what was meant for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was closed before all was written to it")
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A place that something is written to.
 
-    `target` is a path free of symbolic links, or a `descriptor` takes its place; `found` is what stands there. A
-    regular file at `target`, or none, is replaced; all else is written to.
+    `target` is a path free of symbolic links, or a descriptor of ours; `found` is what stands there. A regular file
+    at a path, or none, is replaced; all else is written to.
     """
 
     option: str
     name: str
-    target: Path | None
-    descriptor: int | None
+    target: Path | int
     found: os.stat_result | None
 
     def __str__(self) -> str:
@@ -91,7 +101,7 @@ class Output:
 
         It gets what there is also where the block raises; a report has nothing there then. Raises OSError.
         """
-        if self.descriptor is None and self.target is not None and _is_replaced(self.found):
+        if isinstance(self.target, Path) and _is_replaced(self.found):
             yield self.target
             return
         with tempfile.TemporaryDirectory(prefix="storepulse-") as folder:
@@ -105,30 +115,30 @@ class Output:
     def refuse(self, read: Sequence[Path]) -> None:
         """Raises InputOverwritten where it is one of the files `read`, by whatever links."""
         for path in read:
-            try:
-                is_same = self.found is not None and os.path.samestat(self.found, path.stat())
-            except FileNotFoundError:
-                is_same = self.target == Path(os.path.realpath(path))
-            if is_same:
+            if self._is(Path(os.path.realpath(path)), _found(path)):
                 raise InputOverwritten(self.option, self.name, path)
 
     def refuse_same(self, other: "Output") -> None:
         """Raises OneFileTwice where `other` is the same file."""
-        if self.found is None or other.found is None:
-            is_same = self.found is other.found and self.target == other.target
-        else:
-            is_same = os.path.samestat(self.found, other.found)
-        if is_same:
+        if self._is(other.target, other.found):
             raise OneFileTwice((self.option, other.option), self.name)
 
+    def _is(self, target: Path | int, found: os.stat_result | None) -> bool:
+        if self.found is None or found is None:
+            return self.found is found and self.target == target
+        return os.path.samestat(self.found, found)
+
     def _copy(self, written: Path) -> None:
-        with naming(Path(str(self))), written.open("rb") as source, os.fdopen(self._open(), "wb") as sink:
-            shutil.copyfileobj(source, sink)
+        with naming(Path(str(self))), written.open("rb") as source:
+            try:
+                with os.fdopen(self._open(), "wb") as sink:
+                    shutil.copyfileobj(source, sink)
+            except BrokenPipeError:
+                raise OutputClosed(str(self)) from None
 
     def _open(self) -> int:
-        if self.descriptor is not None:
-            return os.dup(self.descriptor)
-        assert self.target is not None
+        if isinstance(self.target, int):
+            return os.dup(self.target)
         return os.open(self.target, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
 
 
@@ -147,33 +157,39 @@ def outputs(named: Mapping[str, str | None], read: Sequence[Path]) -> dict[str, 
 
 def output(option: str, name: str) -> Output:
     """What `option` means by `name`. Raises UnusableOutput where it can take no file."""
-
-    def refuse(cause: str) -> NoReturn:
-        raise UnusableOutput(option, name, cause)
-
     descriptor = _STDOUT if name == "-" else _descriptor(Path(name))
-    if descriptor is not None:
-        try:
-            return Output(option, name, None, descriptor, os.fstat(descriptor))
-        except OSError:
-            refuse("it is closed")
-    target = Path(os.path.realpath(name))
+    target = Path(os.path.realpath(name)) if descriptor is None else descriptor
     try:
-        found = target.stat()
-    except FileNotFoundError:
-        found = None
+        found = _found(target)
     except OSError as error:
-        refuse(f"{error.strerror}, name another file")
+        raise UnusableOutput(option, name, f"{error.strerror}, name another file") from error
+    cause = _descriptor_fault(target) if isinstance(target, int) else _path_fault(target, found)
+    if cause is not None:
+        raise UnusableOutput(option, name, cause)
+    return Output(option, name, target, found)
+
+
+def _descriptor_fault(descriptor: int) -> str | None:
+    is_read_only = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    return "it is not open for writing, name another file" if is_read_only else None
+
+
+def _path_fault(target: Path, found: os.stat_result | None) -> str | None:
     if found is not None and stat.S_ISDIR(found.st_mode):
-        refuse("it is a folder, name a file in it")
+        return "it is a folder, name a file in it"
     if found is not None and stat.S_ISSOCK(found.st_mode):
-        refuse("it is a socket, name a file")
+        return "it is a socket, name a file"
     if not target.parent.is_dir():
-        refuse(f"there is no folder {target.parent}, make it first")
+        return f"there is no folder {target.parent}, make it first"
     needed, how = (target.parent, os.W_OK | os.X_OK) if _is_replaced(found) else (target, os.W_OK)
-    if not os.access(needed, how):
-        refuse(f"this user may not write to {needed}")
-    return Output(option, name, target, None, found)
+    return None if os.access(needed, how) else f"this user may not write to {needed}"
+
+
+def _found(target: Path | int) -> os.stat_result | None:
+    try:
+        return os.stat(target)
+    except FileNotFoundError:
+        return None
 
 
 def _is_replaced(found: os.stat_result | None) -> bool:
@@ -191,7 +207,7 @@ def _descriptor(path: Path) -> int | None:
         if folder in ours and path.name.isdecimal():
             return int(path.name)
         here = Path(folder, path.name)
-        if not here.is_symlink():
+        if not os.path.islink(here):  # unlike Path's own, false where the name is too long for a link
             return None
         path = Path(folder, here.readlink())
     return None

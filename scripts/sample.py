@@ -106,7 +106,7 @@ def write_sample(
                 for nth, rows_of in enumerate(passes):
                     for chunk in range(fleet.chunks):
                         is_first = nth == chunk == 0
-                        rows_of(chunk).write_csv(file, include_header=is_first)
+                        file.write(rows_of(chunk).write_csv(include_header=is_first).encode())
                         done += 1
                         progress(done / (4 * fleet.chunks))
 

@@ -72,6 +72,39 @@ def test_an_output_folder_that_is_full_is_left_without_a_half_report(tmp_path: P
 
 
 @needs_namespaces
+@pytest.mark.parametrize("size", [800, 1_040])
+def test_a_disk_that_fills_up_under_the_rejects_is_left_without_half_of_them(
+    tmp_path: Path, size: int
+) -> None:
+    """In the middle of them, and with the last of them."""
+    data, disk = sample_data(tmp_path / "data", stores=5), tmp_path / "disk"
+    with (data / "timezones.csv").open("a") as file:
+        file.writelines(f"17,Mars/{nth:01000d}\n" for nth in range(3000))
+    script = (
+        f"echo of an earlier run > '{disk}/rejects.csv'; head -c {size}000 /dev/zero > '{disk}/ballast'; "
+        f"$STOREPULSE report --data '{data}' --out '{tmp_path}/r.csv' --rejects '{disk}/rejects.csv'; code=$?; "
+        f"ls -A '{disk}'; cat '{disk}/rejects.csv'; exit $code"
+    )
+    ran = on_small_disk(disk, 1, script)
+    assert ran.returncode == 4
+    assert f"no space left on the disk ({disk}/rejects.csv)" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout.split("\n")[:3] == ["ballast", "rejects.csv", "of an earlier run"]
+
+
+@needs_namespaces
+def test_a_sample_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    ran = on_small_disk(
+        disk, 1, f"$STOREPULSE sample '{disk}' --stores 1000; code=$?; ls -A '{disk}'; exit $code"
+    )
+    assert ran.returncode == 4, ran.stderr
+    assert "no space left on the disk" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+
+
+@needs_namespaces
 def test_after_room_was_made_the_same_state_gives_the_exact_report(tmp_path: Path) -> None:
     data, disk = sample_data(tmp_path / "data", stores=300), tmp_path / "disk"
     report = f"$STOREPULSE report --data '{data}' --out '{tmp_path}/r.csv' --state '{disk}/state'"

@@ -9,6 +9,7 @@
     ├── BrokerLost                the broker was there, and refused or did not answer any more
     ├── DiskFull                  the tables find no room
     ├── MalformedChangelog        a changelog record is no row of ours
+    ├── RowTooLarge               Kafka takes no record as large as a row has become
     ├── LogReplaced               the tables were made from another log than the one that stands here now
     ├── ChangelogCut              the changelog was deleted or cut short while it was being followed
     └── NotLetIn                  the broker is there, but the group did not let this worker in again
@@ -99,6 +100,18 @@ class MalformedChangelog(StreamError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class RowTooLarge(StreamError):
+    """Something that the flush of `partition` must send is larger than Kafka takes; `cause` is the client's text."""
+
+    def __init__(self, partition: int, cause: str) -> None:
+        super().__init__(
+            f"a row of partition {partition} is larger than Kafka takes ({cause}): raise max.message.bytes of the "
+            "changelog, or look for a store with millions of polls on one day and forget it"
+        )
+        self.partition = partition
+        self.cause = cause
 
 
 class LogReplaced(StreamError):

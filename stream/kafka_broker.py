@@ -16,8 +16,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import (  # type: ignore[import-untyped]
     ClusterAuthorizationFailedError,
+    IllegalOperation,
     IncompatibleBrokerVersion,
     KafkaError,
+    MessageSizeTooLargeError,
     TransactionalIdAuthorizationFailed,
 )
 
@@ -28,7 +30,7 @@ from stream.broker import TopicPartition as At
 from stream.changelog import Stretch
 from stream.connection import client_options
 from stream.embedded.log import Record
-from stream.errors import TopicsUnusable
+from stream.errors import RowTooLarge, TopicsUnusable
 from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
 
@@ -142,9 +144,15 @@ class KafkaWriter:
         sending: list[asyncio.Future[Any]] = []
         try:
             return await self._transact(slices, outgoing, sending)
-        except (KafkaError, AssertionError) as error:  # the latter: a producer that failed for good
+        except MessageSizeTooLargeError as error:  # the next owner would meet it again
+            self.is_lost = True
+            raise RowTooLarge(self.partition, str(error)) from error
+        except (KafkaError, IllegalOperation, AssertionError) as error:  # the latter two: it failed for good
             self.is_lost = True
             raise WriterLost(self.partition, repr(error)) from error
+        except _RowsFailed as failed:
+            self.is_lost = True
+            raise failed.error from None
         except BaseException:
             self.is_lost = True
             raise
@@ -170,7 +178,7 @@ class KafkaWriter:
             if len(each.value or b"") + len(each.key or b"") >= LARGE_BYTES:
                 await sent
         last, count, now_ms = None, 0, time.time_ns() // 1_000_000
-        async for rows in slices:
+        async for rows in _ours(slices):
             for batch in batches(producer, rows, now_ms):
                 last, count = (
                     await producer.send_batch(batch, CHANGELOG, partition=self.partition),
@@ -265,6 +273,27 @@ class _Asking:
         if self._consumer is not None:
             await _close(self._consumer)
             self._consumer = None
+
+
+class _RowsFailed(Exception):
+    """Making the rows failed: a bug of ours, or a table that cannot be read. Carries the error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _ours(slices: AsyncIterator[Rows]) -> AsyncIterator[Rows]:
+    """The same slices, whose errors cannot be taken for the producer's."""
+    iterator = aiter(slices)
+    while True:
+        try:
+            rows = await anext(iterator)
+        except StopAsyncIteration:
+            return
+        except Exception as error:
+            raise _RowsFailed(error) from error
+        yield rows
 
 
 def record_of(record: Any) -> Record:

@@ -103,7 +103,7 @@ class MalformedChangelog(StreamError):
 
 
 class RowTooLarge(StreamError):
-    """Something that the flush of `partition` must send is larger than Kafka takes; `cause` is the client's text."""
+    """Something that `partition` must send is larger than Kafka takes; `cause` is the text of the client."""
 
     def __init__(self, partition: int, cause: str) -> None:
         super().__init__(

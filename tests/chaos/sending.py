@@ -97,6 +97,10 @@ class Sending:
         """Records that librdkafka would have put elsewhere, nulls among them."""
         return tuple(self._note(kind) for kind in STRAY_KINDS * 4 if kind in self._kinds)
 
+    def forgetting_of(self, note: Note) -> Note:
+        """The null, where it belongs, that forgets what a record of polls says."""
+        return self._home(POLLS, (note.key or b"").decode(), None)
+
     def _note(self, kind: str) -> Note:
         store_id = self._chance.choice(self._stores)
         makers: dict[str, Callable[[str], Note]] = {

@@ -57,3 +57,19 @@ def test_a_reset_of_the_group_brings_nothing_back_and_loses_nothing(
         verdict = ours.judged()
     print(verdict)
     assert not verdict.faults
+
+
+def test_a_stray_poll_that_was_written_before_a_forgetting_stays_forgotten(
+    chaos_ground: Ground, tmp_path: Path
+) -> None:
+    """Its copy arrives while the forgetting is being written. No store has hours, so a poll that stays shows."""
+    sending = Sending(Random(0), 4 * STORES, _PARTITIONS, ("stray",))
+    with scene("strays and nulls", chaos_ground, tmp_path, _PARTITIONS, len(_WORKERS)) as ours:
+        for _ in range(12):
+            strays = sending.batch(30)
+            ours.world.perform(Action(Verb.SEND, notes=(*strays, *map(sending.forgetting_of, strays))))
+            ours.world.perform(Action(Verb.WAIT, seconds=0.3))
+        ours.world.perform(Action(Verb.SEND, notes=sending.opening()[-1:]))
+        verdict = ours.judged()
+    print(verdict)
+    assert not verdict.faults

@@ -116,6 +116,10 @@ class World:
         self.fleet.run("api", "--port", port, state="host")
         return f"http://127.0.0.1:{port}"
 
+    def said_by_workers(self, words: str) -> int:
+        """How often the workers have logged these words."""
+        return sum(process.text.count(words) for process in self.workers.values())
+
     def perform(self, action: Action) -> None:
         """Do one thing."""
         self.counts[action.verb.name.lower()] += 1

@@ -23,6 +23,8 @@ from query_api.errors import FolderUnwritable, TableUnreadable, system_text
 from schemas.topics import TABLE
 
 _LOG_BYTES: Final = 1024 * 1024
+_MOST_OPENINGS: Final = 50
+"""Times to open a secondary anew. It takes some 10 ms, and a busy worker's logs go after seconds."""
 _PARTITION: Final = re.compile(rf"{re.escape(TABLE)}-(\d+)\.db", re.ASCII)
 
 
@@ -85,15 +87,27 @@ class Secondaries:
         except OSError as error:
             raise FolderUnwritable(folder, system_text(error)) from error
         try:
-            table = rocksdict.Rdict(
-                str(path), self._options(), access_type=rocksdict.AccessType.secondary(str(folder))
-            )
+            table = self._whole_view(path, folder)
         except Exception as error:  # as above
             shutil.rmtree(folder, ignore_errors=True)
             if _identity(path) == identity:
                 raise TableUnreadable(partition, str(error)) from error
             return  # deleted under our hands: nothing to say until it is made anew
         self.open[partition] = _Secondary(identity, table, folder)
+
+    def _whole_view(self, path: Path, folder: Path) -> rocksdict.Rdict:
+        """A secondary that was opened while no write-ahead log went.
+
+        Else rows of that log may be missing among newer ones: the manifest was read before a file had them.
+        """
+        for _ in range(_MOST_OPENINGS):
+            logs = _logs_of(path)
+            access = rocksdict.AccessType.secondary(str(folder))
+            table = rocksdict.Rdict(str(path), self._options(), access_type=access)
+            if logs <= _logs_of(path):
+                return table
+            table.close()
+        raise OSError("its write-ahead logs went faster than they were read")
 
     def _options(self) -> rocksdict.Options:
         options, blocks = rocksdict.Options(raw_mode=True), rocksdict.BlockBasedOptions()
@@ -114,6 +128,11 @@ def _tables_in(folder: Path) -> dict[int, tuple[Path, bytes]]:
         if match and identity:
             found[int(match[1])] = (path, identity)
     return found
+
+
+def _logs_of(path: Path) -> set[str]:
+    """The write-ahead logs of a RocksDB, which never go back to a name they had."""
+    return {each.name for each in path.glob("*.log")}
 
 
 def _identity(path: Path) -> bytes:

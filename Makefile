@@ -7,10 +7,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench kafka lock clean
+.PHONY: help run test test-long soak bench kafka lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/runs ## set up, make sample data, leave its report in report.csv
 	@$(call in_tmp,$(BIN)/storepulse sample sample-data --force && \
@@ -23,7 +23,10 @@ test: .venv/checks ## set up, then lint, types and tests
 	$(BIN)/mypy --strict
 	@$(call in_tmp,$(BIN)/python -m pytest)
 
-soak: .venv/checks ## the tests that take long
+test-long: .venv/checks ## the tests that need minutes
+	@$(call in_tmp,$(BIN)/python -m pytest -m "long and not soak")
+
+soak: .venv/checks ## rounds of faults, for as long as you like
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
 
 bench: .venv/measures ## measure, each figure beside that of a peer, or of the work tree BESIDE=DIR

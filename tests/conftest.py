@@ -10,9 +10,10 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Long tests run only when a mark asks for them: `pytest -m soak`."""
-    config.addinivalue_line("markers", "soak: takes long; left out unless -m names it")
-    config.option.markexpr = config.option.markexpr or "not soak"
+    """Long tests run only when a mark asks for them: `make test-long`, `make soak`."""
+    config.addinivalue_line("markers", "long: needs minutes; `make test-long` runs it")
+    config.addinivalue_line("markers", "soak: rounds without end; `make soak` runs it")
+    config.option.markexpr = config.option.markexpr or "not soak and not long"
     for name in [
         name for name in os.environ if name.startswith("STOREPULSE_") and not name.endswith("_KAFKA")
     ]:

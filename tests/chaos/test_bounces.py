@@ -11,6 +11,8 @@ from tests.chaos.sending import Sending
 from tests.chaos.story import STORES
 from tests.chaos.world import Ground
 
+pytestmark = pytest.mark.long
+
 _SECONDS = [
     5,
     *(pytest.param(away, marks=[pytest.mark.soak, pytest.mark.timeout(600)]) for away in (30, 120)),

@@ -11,6 +11,8 @@ from tests.chaos.sending import Sending
 from tests.chaos.story import STORES
 from tests.chaos.world import Ground
 
+pytestmark = pytest.mark.long
+
 _PARTITIONS = 3
 _WORKERS = (0, 1)
 _KILLS = [3, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]

@@ -16,6 +16,8 @@ from tests.chaos.sending import Sending
 from tests.chaos.story import SESSION_SECONDS
 from tests.chaos.world import Ground
 
+pytestmark = pytest.mark.long
+
 _AWAY: Final = {
     "frozen": (Verb.FREEZE, Verb.WAKE),
     "held up by the network": (Verb.HOLD, Verb.OPEN),

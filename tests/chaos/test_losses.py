@@ -19,6 +19,8 @@ from tests.e2e.harness import until, wait_until_applied, wipe_tables
 from tests.kafka.broker import wipe
 from tests.kafka.harness import Api, Fleet, asked, ends_of, fleet
 
+pytestmark = pytest.mark.long
+
 _BEFORE: Final = 30
 _AFTER: Final = 20
 

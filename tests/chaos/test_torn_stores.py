@@ -4,11 +4,15 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import pytest
+
 from tests.chaos.actions import Action, Note, Verb
 from tests.chaos.meaning import POLLS
 from tests.chaos.rounds import scene
 from tests.chaos.sending import AS_OF_US
 from tests.chaos.world import Ground
+
+pytestmark = pytest.mark.long
 
 _POLLS: Final = 600_000
 """A poll a second for a week: more rows than one record batch holds."""

@@ -25,6 +25,8 @@ from tests.e2e.harness import applied, report_of, running, sample_data, storepul
 from tests.e2e.log_oracle import ends, oracle_of
 from tests.e2e.test_up import service
 
+pytestmark = pytest.mark.long
+
 STORES = [StoreId(f"s{number:03}") for number in range(40)]
 DAY_S = 24 * 3600
 

@@ -19,6 +19,8 @@ from tests.e2e.harness import applied, until
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import Fleet, Process, Sample, committed, fleet, sample_in
 
+pytestmark = pytest.mark.long
+
 log = logging.getLogger(__name__)
 
 _SPEED: Final = 25_000

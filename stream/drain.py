@@ -9,6 +9,8 @@ value is the list of records of one partition and fetch, maybe none, and whose o
 is left to be read: markers of transactions and aborted records stand between the last record and there.
 
 The table is the checkpoint: reading begins where it says, and what the group commits is for people's tools.
+Batches, and our loop, want one: Faust's own commits count a message as one offset, and only its own loop tells them
+of offsets without a record. An app without a checkpoint sets `transport.drain` to "messages".
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from schemas.settings import Settings
 from schemas.topics import POLLS
-from stream.app import create_app
+from stream.app import Worker, create_worker
 from stream.topics import declare_topics
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import produce
@@ -18,31 +19,40 @@ from tests.kafka.harness import produce
 _POLLS = 6
 
 
-async def test_what_was_fetched_before_a_first_commit_is_fetched_again_after_a_seek(
+async def test_what_was_taken_and_not_written_is_taken_again_where_a_writer_is_lost(
     clean_kafka: Kafka, tmp_path: Path
 ) -> None:
-    """A rebalance drops fetches that were not handed out yet, and seeks: then they must come once more."""
-    settings = Settings(state=tmp_path, broker=clean_kafka.url, partitions=1)
-    app = create_app(settings, await declare_topics(settings))
-    app.conf.broker_commit_interval = 3600
-    before = taken()
-    await app.start()
-    try:
-        await asyncio.to_thread(produce, clean_kafka.url, POLLS, [poll(hour) for hour in range(_POLLS)])
-        await eventually(lambda: taken() - before == _POLLS, "the polls are taken")
-        await app.consumer.perform_seek()
-        await eventually(lambda: taken() - before == 2 * _POLLS, "the polls are taken again")
-    finally:
-        await app.stop()
+    """Nothing is flushed here for a minute, so the table says that reading begins at 0."""
+    async with running(clean_kafka, tmp_path, flush_seconds=60.0) as worker:
+        ledgers = worker.ledgers
+        await eventually(lambda: ledgers.owns(0), "the partition is ours")
+        await send(clean_kafka, range(_POLLS))
+        await eventually(lambda: ledgers.taken_to(0, POLLS) == _POLLS, "the polls are taken")
+        ledgers.lose(0, "a test")
+        assert not ledgers.owns(0)
+        await eventually(lambda: ledgers.owns(0), "the partition is ours again")
+        assert ledgers.written_to(0, POLLS) == 0
+        await eventually(lambda: ledgers.taken_to(0, POLLS) == _POLLS, "the polls are taken again")
+        ledgers.hurry()
+        await eventually(lambda: ledgers.written_to(0, POLLS) == _POLLS, "they are written")
+
+
+async def test_what_is_written_is_not_taken_again_after_a_seek(clean_kafka: Kafka, tmp_path: Path) -> None:
+    """A rebalance seeks to where the table says, whatever the group has committed, which is nothing here."""
+    async with running(clean_kafka, tmp_path) as worker:
+        before = taken()
+        await send(clean_kafka, range(_POLLS))
+        await eventually(lambda: worker.ledgers.written_to(0, POLLS) == _POLLS, "the polls are written")
+        await worker.app.consumer.perform_seek()
+        await send(clean_kafka, range(_POLLS, _POLLS + 1))
+        await eventually(lambda: worker.ledgers.written_to(0, POLLS) == _POLLS + 1, "the next one is written")
+        assert taken() - before == _POLLS + 1
 
 
 async def test_no_fetch_outlasts_a_revocation(clean_kafka: Kafka, tmp_path: Path) -> None:
     """It would take records of the next assignment, and Faust would drop them."""
-    settings = Settings(state=tmp_path, broker=clean_kafka.url, partitions=1)
-    app = create_app(settings, await declare_topics(settings))
-    await app.start()
-    try:
-        consumer = cast(Any, app.consumer)
+    async with running(clean_kafka, tmp_path) as worker:
+        consumer = cast(Any, worker.app.consumer)
         await eventually(lambda: bool(consumer.assignment()), "partitions are assigned")
         fetching = asyncio.create_task(consumer._getmany(consumer.assignment(), 3600))
         await asyncio.sleep(0)
@@ -50,8 +60,28 @@ async def test_no_fetch_outlasts_a_revocation(clean_kafka: Kafka, tmp_path: Path
         await consumer.on_partitions_revoked(consumer.assignment())
         assert fetching.done()
         assert not consumer.flow_active
+        assert not worker.ledgers.owns(0)
+
+
+@asynccontextmanager
+async def running(kafka: Kafka, state: Path, **more: Any) -> AsyncIterator[Worker]:
+    """A worker of one partition, in this process, that commits nothing for people's tools."""
+    settings = Settings(state=state, broker=kafka.url, partitions=1, **more)
+    worker = create_worker(settings, await declare_topics(settings))
+    worker.app.conf.broker_commit_interval = 3600
+    await worker.app.start()
+    try:
+        yield worker
     finally:
-        await app.stop()
+        await worker.take_over.stop_copying()
+        await worker.app.stop()
+        await worker.ledgers.release()
+        await worker.broker.close()
+
+
+async def send(kafka: Kafka, hours: range) -> None:
+    """One poll of one store for each hour."""
+    await asyncio.to_thread(produce, kafka.url, POLLS, [poll(hour) for hour in hours])
 
 
 def poll(hour: int) -> tuple[bytes, bytes, int]:

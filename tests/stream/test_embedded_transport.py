@@ -1,10 +1,9 @@
-"""Facts about Faust on the embedded log: the same app, its tables and its commits survive what a worker can meet.
+"""Facts about Faust on the embedded log: our loop with a checkpoint, and Faust's own with commits and tables.
 
 Run as a program, this file is the worker that the tests kill: `test_embedded_transport.py FOLDER MODE`.
 """
 
 import asyncio
-import inspect
 import json
 import random
 import shutil
@@ -22,14 +21,11 @@ import faust
 import pytest
 from faust.exceptions import ImproperlyConfigured, ProducerSendError
 from faust.tables.manager import TableManager
-from faust.transport.consumer import Consumer as FaustConsumer
-from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
-from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from yarl import URL
 
-from stream.drain import DrainingConsumer, KeepingFlow, RawSchema
-from stream.embedded.errors import LogFull, PartitionCountChanged, UnknownPartition
+from stream.drain import KeepingFlow, RawSchema, records_of
+from stream.embedded.errors import PartitionCountChanged, UnknownPartition
 from stream.embedded.log import EmbeddedLog, NewRecord, Record
 from stream.embedded.producer import Producer
 from stream.embedded.transport import log_path
@@ -61,6 +57,7 @@ def new_app(folder: Path, **settings: Any) -> faust.App:
         **settings,
     )
     app.flow_control = KeepingFlow()
+    app.transport.drain = "messages"  # type: ignore[attr-defined]  # ours
     return app
 
 
@@ -203,22 +200,6 @@ async def test_closing_writes_what_is_left(tmp_path: Path, log: EmbeddedLog) -> 
     assert log.end_offset("polls", 0) == 100
 
 
-async def test_a_flush_of_a_table_is_one_append_after_what_was_sent(tmp_path: Path, log: EmbeddedLog) -> None:
-    producer = new_app(tmp_path).producer
-    assert isinstance(producer, Producer)
-    await producer.start()
-    await producer.create_topic("polls", PARTITIONS, 1)
-    await producer.send("polls", b"first", b"", 0, None, None)
-
-    last = await producer.append_many(
-        [("polls", 0, b"a", b"1"), ("polls", 2, b"b", b"2"), ("polls", 0, b"c", None)]
-    )
-    await producer.stop()
-
-    assert last == {TP("polls", 0): 2, TP("polls", 2): 0}
-    assert [found.key for found in log.read("polls", 0, 0, 10, EVERYTHING)] == [b"first", b"a", b"c"]
-
-
 async def test_a_full_disk_reaches_sender_and_flush(tmp_path: Path) -> None:
     producer = new_app(tmp_path).producer
     assert isinstance(producer, Producer)
@@ -231,8 +212,6 @@ async def test_a_full_disk_reaches_sender_and_flush(tmp_path: Path) -> None:
         await producer.flush()
     with pytest.raises(ProducerSendError, match="Free some space"):
         await sent
-    with pytest.raises(LogFull):
-        await producer.append_many([("polls", 0, b"k", b"x" * 1_000_000)])
 
     await producer._log.submit(lambda log: log._database._connection.execute("PRAGMA max_page_count = 9999"))
     assert (await producer.send_and_wait("polls", b"k", b"v", 0, None, None)).offset == 0
@@ -261,56 +240,100 @@ async def test_another_partition_count_is_refused(tmp_path: Path) -> None:
 # Consuming
 
 
-class Fleet:
-    """An app with one agent that keeps what it gets, and acknowledges it by hand or not."""
+class Applied:
+    """A checkpoint over a dict, which can outlive an app as a table does."""
 
-    def __init__(self, folder: Path, *, batched: bool, by_hand: bool = False, **settings: Any) -> None:
+    def __init__(self, written: dict[tuple[str, int], int] | None = None) -> None:
+        self.written = {} if written is None else written
+        self.released = 0
+
+    def written_to(self, partition: int, topic: str) -> int:
+        return self.written.get((topic, partition), 0)
+
+    def owns(self, partition: int) -> bool:
+        return True
+
+    async def release(self) -> None:
+        self.released += 1
+
+    def has_everything(self, log: EmbeddedLog, topic: str) -> bool:
+        ends = {tp: end for tp, end in log.end_offsets().items() if tp[0] == topic and end}
+        return all(self.written.get(tp) == end for tp, end in ends.items())
+
+
+class Fleet:
+    """An app with one agent that keeps what it gets, applies it at once, or leaves that to the test.
+
+    `loop`: "batches" is our loop, which hands over batches; "messages" is Faust's; both with a checkpoint.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        loop: str = "batches",
+        applied: Applied | None = None,
+        *,
+        by_hand: bool = False,
+        **settings: Any,
+    ) -> None:
         self.app = new_app(folder, **settings)
+        self.applied = applied or Applied()
         self.events: list[Any] = []
-        if batched:
-            self.app.transport.batched_topics = frozenset({"polls"})  # type: ignore[attr-defined]  # ours
+        transport: Any = self.app.transport
+        transport.drain, transport.checkpoint = loop, self.applied
+        transport.batched_topics = frozenset({"polls"} if loop == "batches" else ())
         topic = self.app.topic("polls", schema=RawSchema(), partitions=PARTITIONS)
 
         async def keep(stream: Any) -> None:
-            async for event in (stream.noack() if by_hand else stream).events():
+            async for event in stream.noack().events():
                 self.events.append(event)
+                if not by_hand:
+                    self.apply(event)
 
         self.app.agent(topic, name="keep")(keep)
 
+    def apply(self, event: Any) -> None:
+        """Note that the table has it, and acknowledge it."""
+        message = event.message
+        self.applied.written[message.topic, message.partition] = message.offset + 1
+        event.ack()
+
     @property
-    def values(self) -> list[bytes]:
-        """Values of all records so far, whether they came one by one or in batches."""
-        per_event = [event.value if isinstance(event.value, list) else [event] for event in self.events]
-        return [one.value for group in per_event for one in group]
+    def records(self) -> list[Record]:
+        """All records so far, whether they came one by one or in batches."""
+        return [record for event in self.events for record in records_of(event.message)]
+
+    @property
+    def numbers(self) -> list[int]:
+        """What the polls so far say, in order."""
+        return sorted(int(record.value or b"") for record in self.records)
 
 
-@pytest.mark.parametrize("batched", [True, False])
-async def test_every_record_reaches_the_stream_and_is_committed(
-    tmp_path: Path, log: EmbeddedLog, batched: bool
-) -> None:
+@pytest.mark.parametrize("loop", ["batches", "messages"])
+async def test_every_record_reaches_the_stream_once(tmp_path: Path, log: EmbeddedLog, loop: str) -> None:
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append(polls(range(1_000)))
-    fleet = Fleet(tmp_path, batched=batched)
+    fleet = Fleet(tmp_path, loop)
     async with running(fleet.app):
-        await eventually(lambda: len(fleet.events) >= (3 if batched else 1_000), "the backlog")
-        await eventually(lambda: committed_everything(log, "polls"), "the backlog is committed")
+        await eventually(lambda: fleet.applied.has_everything(log, "polls"), "the backlog")
         log.append(polls(range(1_000, 1_010)))
-        await eventually(lambda: len(fleet.values) == 1_010, "what another connection appended")
-        await eventually(lambda: committed_everything(log, "polls"), "the rest is committed")
+        await eventually(
+            lambda: fleet.applied.has_everything(log, "polls"), "what another connection appended"
+        )
 
-    assert sorted(int(value) for value in fleet.values) == list(range(1_010))
+    assert fleet.numbers == list(range(1_010))
 
 
 async def test_a_batch_is_one_message_for_a_partition_and_fetch(tmp_path: Path, log: EmbeddedLog) -> None:
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append(polls(range(300)))
-    fleet = Fleet(tmp_path, batched=True)
+    fleet = Fleet(tmp_path)
     async with running(fleet.app):
         await eventually(lambda: len(fleet.events) == PARTITIONS, "one batch of each partition")
 
     by_partition = {event.message.partition: event for event in fleet.events}
     message = by_partition[2].message
-    assert (message.key, message.offset, message.timestamp) == (None, 99, 0.299)
+    assert (message.key, message.offset, message.timestamp) == (None, 99, None)
     assert [one.offset for one in by_partition[2].value] == list(range(100))
     assert by_partition[2].value[0] == Record("polls", 2, 0, 2, b"s2", b"2")
 
@@ -318,32 +341,40 @@ async def test_a_batch_is_one_message_for_a_partition_and_fetch(tmp_path: Path, 
 async def test_one_by_one_keeps_key_time_and_headers(tmp_path: Path, log: EmbeddedLog) -> None:
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append([NewRecord("polls", 0, b"k", None, 1_500, (("why", b"late"),))])
-    fleet = Fleet(tmp_path, batched=False)
+    fleet = Fleet(tmp_path, "messages")
     async with running(fleet.app):
         await eventually(lambda: len(fleet.events) == 1, "the record")
 
     [event] = fleet.events
     assert (event.key, event.value, event.headers) == (b"k", None, {"why": b"late"})
     assert (event.message.timestamp, event.message.generation_id) == (1.5, 1)
+    assert fleet.records == [Record("polls", 0, 0, 1_500, b"k", None, (("why", b"late"),))]
 
 
-async def test_a_restart_goes_on_after_the_commit(tmp_path: Path, log: EmbeddedLog) -> None:
+@pytest.mark.parametrize("loop", ["batches", "messages"])
+async def test_a_restart_goes_on_where_the_checkpoint_says(
+    tmp_path: Path, log: EmbeddedLog, loop: str
+) -> None:
+    """Whatever the group has committed."""
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append(polls(range(30)))
-    async with running(Fleet(tmp_path, batched=True).app):
-        await eventually(lambda: committed_everything(log, "polls"), "the first thirty")
+    log.commit(GROUP, {("polls", 0): 2, ("polls", 1): 10})
+    first = Fleet(tmp_path, loop)
+    async with running(first.app):
+        await eventually(lambda: first.applied.has_everything(log, "polls"), "the first thirty")
     log.append(polls(range(30, 40)))
 
-    second = Fleet(tmp_path, batched=True)
+    second = Fleet(tmp_path, loop, Applied(first.applied.written))
     async with running(second.app):
-        await eventually(lambda: committed_everything(log, "polls"), "the next ten")
+        await eventually(lambda: second.applied.has_everything(log, "polls"), "the next ten")
 
-    assert sorted(int(value) for value in second.values) == list(range(30, 40))
+    assert first.numbers == list(range(30))
+    assert second.numbers == list(range(30, 40))
 
 
-@pytest.mark.parametrize("batched", [True, False])
-async def test_commits_pass_over_trimmed_and_compacted_offsets(
-    tmp_path: Path, log: EmbeddedLog, batched: bool
+@pytest.mark.parametrize("loop", ["batches", "messages"])
+async def test_trimmed_and_compacted_offsets_hold_nothing_up(
+    tmp_path: Path, log: EmbeddedLog, loop: str
 ) -> None:
     """Partition 0 starts at 40; partition 1 has holes, the first of them right after offset 0."""
     log.declare_topic("polls", PARTITIONS, "compact")
@@ -352,61 +383,132 @@ async def test_commits_pass_over_trimmed_and_compacted_offsets(
     keys = [b"first", *([b"again"] * 9), *([b"more"] * 5), b"last"]
     log.append(NewRecord("polls", 1, key, b"1", 0) for key in keys)
     log.compact("polls", 1)
-    fleet = Fleet(tmp_path, batched=batched)
+    fleet = Fleet(tmp_path, loop)
     async with running(fleet.app):
-        await eventually(lambda: committed_everything(log, "polls"), "both partitions are committed")
+        await eventually(lambda: fleet.applied.has_everything(log, "polls"), "both partitions")
 
-    assert log.committed(GROUP) == {("polls", 0): 100, ("polls", 1): 16}
-    assert len(fleet.values) == 60 + 4
+    assert fleet.applied.written == {("polls", 0): 100, ("polls", 1): 16}
+    assert len(fleet.records) == 60 + 4
 
 
-async def test_a_commit_waits_for_the_first_batch_that_is_not_acknowledged(
+async def test_with_a_checkpoint_the_consumer_commits_what_that_has_and_writes_nothing(
     tmp_path: Path, log: EmbeddedLog
 ) -> None:
-    """Partition 0: batch 0 to 9, batch 10 to 19. The second is acknowledged first."""
+    """Partition 0: batch 0 to 9, batch 10 to 19. The second is acknowledged first; the writer commits with rows."""
     log.declare_topic("polls", PARTITIONS, "delete")
-    fleet = Fleet(tmp_path, batched=True, by_hand=True)
-    async with running(fleet.app):
+    fleet = Fleet(tmp_path, by_hand=True, stream_wait_empty=False)
+    async with running(fleet.app) as app:
         for batch in (1, 2):
             log.append(polls(range(10), partition=0))
             await eventually(lambda: len(fleet.events) == batch, f"batch {batch}")  # noqa: B023  # awaited here
-        first, second = fleet.events
-        second.ack()
-        await fleet.app.consumer.commit()
+        consumer: Any = app.consumer
+        fleet.events[1].ack()
+        assert consumer._new_offset(TP("polls", 0)) is None
+        fleet.apply(fleet.events[0])
+        assert consumer._new_offset(TP("polls", 0)) == 10
+        fleet.apply(fleet.events[1])
+        assert consumer._new_offset(TP("polls", 0)) == 20
+        assert consumer._acked[TP("polls", 0)] == []
+        await app.consumer.commit()
         assert log.committed(GROUP) == {}
 
-        first.ack()
-        await fleet.app.consumer.commit()
-        assert log.committed(GROUP) == {("polls", 0): 20}
 
-
-async def test_a_batch_that_was_not_acknowledged_comes_again(tmp_path: Path, log: EmbeddedLog) -> None:
+async def test_a_batch_that_was_not_applied_comes_again(tmp_path: Path, log: EmbeddedLog) -> None:
+    """Acknowledged it was, as when its writer was lost."""
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append(polls(range(10), partition=0))
-    # By default Faust waits with its stop until everything is acknowledged.
-    first = Fleet(tmp_path, batched=True, by_hand=True, stream_wait_empty=False)
+    first = Fleet(tmp_path, by_hand=True)
     async with running(first.app):
-        await eventually(lambda: len(first.values) == 10, "the batch")
+        await eventually(lambda: first.numbers == list(range(10)), "the batch")
+        first.events[0].ack()
 
-    second = Fleet(tmp_path, batched=True)
+    second = Fleet(tmp_path, applied=Applied(first.applied.written))
     async with running(second.app):
-        await eventually(lambda: len(second.values) == 10, "the batch again")
+        await eventually(lambda: second.numbers == list(range(10)), "the batch again")
 
 
-async def test_a_rebalance_loses_nothing(tmp_path: Path, log: EmbeddedLog) -> None:
+@pytest.mark.parametrize("loop", ["batches", "messages"])
+async def test_a_rebalance_loses_nothing_and_gives_the_partitions_up_first(
+    tmp_path: Path, log: EmbeddedLog, loop: str
+) -> None:
     log.declare_topic("polls", PARTITIONS, "delete")
-    fleet = Fleet(tmp_path, batched=True)
+    fleet = Fleet(tmp_path, loop)
     async with running(fleet.app) as app:
         for number in range(3):
             log.append(polls(range(number * 100, number * 100 + 100)))
-            await app.consumer.subscribe(["polls"])
+            before = fleet.applied.released
+            app.consumer.rejoin()  # type: ignore[attr-defined]  # ours
+            await eventually(lambda: fleet.applied.released > before, "partitions are given up")  # noqa: B023
             await eventually(lambda: not app.rebalancing, "the rebalance is over")
-        await eventually(lambda: committed_everything(log, "polls"), "all is committed")
+        await eventually(lambda: fleet.applied.has_everything(log, "polls"), "all is applied")
 
-    assert {int(value) for value in fleet.values} == set(range(300))
+    assert set(fleet.numbers) == set(range(300))
 
 
-async def test_a_rebalance_keeps_the_table(tmp_path: Path, log: EmbeddedLog) -> None:
+async def test_what_was_handed_out_and_not_applied_comes_again_after_a_rebalance(
+    tmp_path: Path, log: EmbeddedLog
+) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(10), partition=0))
+    fleet = Fleet(tmp_path, by_hand=True)
+    async with running(fleet.app) as app:
+        await eventually(lambda: len(fleet.events) == 1, "the batch")
+        fleet.events[0].ack()  # else Faust waits for it
+        app.consumer.rejoin()  # type: ignore[attr-defined]  # ours
+        await eventually(lambda: len(fleet.events) == 2, "the batch again")
+        fleet.apply(fleet.events[1])
+    assert [record.offset for record in fleet.records] == [*range(10), *range(10)]
+
+
+async def test_a_full_stream_goes_on_as_soon_as_it_has_room(tmp_path: Path, log: EmbeddedLog) -> None:
+    """Faust sleeps a second whenever every partition is held back; 60 fetches would take a minute."""
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(120), partition=0))
+    fleet = Fleet(tmp_path, stream_buffer_maxsize=1, broker_max_poll_records=2)
+    async with running(fleet.app):
+        await eventually(lambda: len(fleet.records) == 120, "60 batches of 2", within_s=5.0)
+
+
+# An app of somebody else's, with Faust's own loop, commits and tables
+
+
+class Plain:
+    """An app with one agent, without a checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.app = new_app(folder)
+        self.numbers: list[int] = []
+
+        async def keep(stream: Any) -> None:
+            async for value in stream:
+                self.numbers.append(int(value))
+
+        topic = self.app.topic("polls", schema=RawSchema(), partitions=PARTITIONS)
+        self.app.agent(topic, name="keep")(keep)
+
+
+async def test_a_plain_app_goes_on_after_its_commit(tmp_path: Path, log: EmbeddedLog) -> None:
+    log.declare_topic("polls", PARTITIONS, "delete")
+    for numbers in (range(30), range(30, 40)):
+        log.append(polls(numbers))
+        plain = Plain(tmp_path)
+        async with running(plain.app):
+            await eventually(lambda: committed_everything(log, "polls"), "all is committed")
+        assert sorted(plain.numbers) == list(numbers)
+
+
+async def test_a_commit_beyond_the_log_starts_over(tmp_path: Path, log: EmbeddedLog) -> None:
+    """The log was deleted and filled anew, while the caller's commits came back from a backup."""
+    log.declare_topic("polls", PARTITIONS, "delete")
+    log.append(polls(range(10), partition=0))
+    log.commit(GROUP, {("polls", 0): 500})
+    plain = Plain(tmp_path)
+    async with running(plain.app):
+        await eventually(lambda: len(plain.numbers) == 10, "the new log from its start")
+        await eventually(lambda: log.committed(GROUP) == {("polls", 0): 10}, "the commit is good again")
+
+
+async def test_a_rebalance_keeps_a_plain_table(tmp_path: Path, log: EmbeddedLog) -> None:
     log.declare_topic("polls", PARTITIONS, "delete")
     app = new_app(tmp_path)
     counts = counting_table(app)
@@ -425,26 +527,6 @@ async def test_a_rebalance_keeps_the_table(tmp_path: Path, log: EmbeddedLog) -> 
             await eventually(lambda: not app.rebalancing, "the rebalance is over")
 
     assert counted(log) == {b"s%d" % n: 6 for n in range(51)}
-
-
-async def test_a_full_stream_goes_on_as_soon_as_it_has_room(tmp_path: Path, log: EmbeddedLog) -> None:
-    """Faust sleeps a second whenever every partition is held back; 60 fetches would take a minute."""
-    log.declare_topic("polls", PARTITIONS, "delete")
-    log.append(polls(range(120), partition=0))
-    fleet = Fleet(tmp_path, batched=True, stream_buffer_maxsize=1, broker_max_poll_records=2)
-    async with running(fleet.app):
-        await eventually(lambda: len(fleet.values) == 120, "60 batches of 2", within_s=5.0)
-
-
-async def test_a_commit_beyond_the_log_starts_over(tmp_path: Path, log: EmbeddedLog) -> None:
-    """The log was deleted and filled anew, while the caller's commits came back from a backup."""
-    log.declare_topic("polls", PARTITIONS, "delete")
-    log.append(polls(range(10), partition=0))
-    log.commit(GROUP, {("polls", 0): 500})
-    fleet = Fleet(tmp_path, batched=True)
-    async with running(fleet.app):
-        await eventually(lambda: len(fleet.values) == 10, "the new log from its start")
-        await eventually(lambda: log.committed(GROUP) == {("polls", 0): 10}, "the commit is good again")
 
 
 # A worker that is killed
@@ -566,65 +648,6 @@ def test_a_broker_url_without_a_full_path_is_refused(url: str) -> None:
 def test_exactly_once_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImproperlyConfigured, match="at_least_once"):
         _ = new_app(tmp_path, processing_guarantee="exactly_once").consumer
-
-
-# What we rely on in Faust although it is private
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (FaustConsumer, "_drain_messages"),
-        (FaustConsumer, "_new_offset"),
-        (FaustConsumer, "_wait_next_records"),
-        (FaustConsumer, "_getmany"),
-        (FaustConsumer, "_to_message"),
-        (FaustConsumer, "_seek"),
-        (FaustConsumer, "_commit"),
-        (FaustConsumer, "_get_active_partitions"),
-        (FaustConsumer, "_is_changelog_tp"),
-        (FaustConsumer, "_new_topicpartition"),
-        (ProducerBuffer, "_send_pending"),
-        (TableManager, "changelog_queue"),
-    ],
-)
-def test_faust_still_has_the_private_method(owner: type, name: str) -> None:
-    assert hasattr(owner, name), f"{owner.__name__}.{name} is gone: stream.drain or stream.embedded needs it"
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["_acked", "_acked_index", "_read_offset", "_committed_offset", "_unacked_messages", "_commit_every"],
-)
-def test_faust_still_has_the_private_attribute(tmp_path: Path, name: str) -> None:
-    assert hasattr(new_app(tmp_path).consumer, name), f"Consumer.{name} is gone: stream.drain needs it"
-
-
-def test_faust_still_calls_what_we_override() -> None:
-    calls = {
-        "_fetcher": "_drain_messages",
-        "getmany": "_wait_next_records",
-        "_wait_next_records": "_getmany",
-        "_filter_committable_offsets": "_new_offset",
-        "seek": "_seek",
-    }
-    source = {
-        name: inspect.getsource(member)
-        for name, member in inspect.getmembers(FaustConsumer)
-        if inspect.isfunction(member)
-    }
-    source["_fetcher"] = inspect.getsource(sys.modules[FaustConsumer.__module__].Fetcher)
-    for caller, callee in calls.items():
-        assert f"{callee}(" in source[caller], f"Consumer.{caller} no longer calls {callee}"
-
-
-def test_the_drain_can_stand_before_the_kafka_consumer() -> None:
-    class Draining(DrainingConsumer, KafkaConsumer):
-        pass
-
-    assert Draining.__mro__[1:3] == (DrainingConsumer, KafkaConsumer)
-    assert Draining._getmany is KafkaConsumer._getmany
-    assert Draining._new_offset is DrainingConsumer._new_offset
 
 
 # The worker

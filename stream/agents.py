@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
 import faust
+import msgspec
 import structlog
 from faust.streams import Stream
 from faust.types import EventT
@@ -48,8 +49,7 @@ _HEADER_BYTES: Final = 10
 """What Kafka puts around a header, at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where a record was first written: its stamp, and whether this is a forwarded copy of it."""
 
     stamp: Stamp
@@ -178,14 +178,12 @@ class _TopicReader(Generic[T]):
 
     def _take(self, partition: int, record: Record) -> None:
         """Add what a record says, or have it sent elsewhere."""
-        copied = stamp_in(record.headers) if record.headers else None
+        copied = None
+        if record.headers:
+            if self._is_for_us(partition, record):
+                return
+            copied = stamp_in(record.headers)
         origin = Origin(copied or Stamp(record.timestamp_ms, partition, record.offset), copied is not None)
-        if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
-            self._ledgers.accept_losses(partition)
-            return
-        if record.headers and record.headers[0][0] == CUT_HEADER:
-            self._reject(partition, record, RejectReason.TOO_LARGE)
-            return
         try:
             store_id, said, rejects = self._read(record, origin)
         except Rejected as reject:
@@ -211,6 +209,16 @@ class _TopicReader(Generic[T]):
         self._add(self._ledgers, partition, store_id, said, origin)
         for reason, polls in rejects.items():
             self._reject(partition, record, reason, polls)
+
+    def _is_for_us(self, partition: int, record: Record) -> bool:
+        """Whether the headers say all that there is to a record; if so, it was heeded."""
+        if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
+            self._ledgers.accept_losses(partition)
+            return True
+        if record.headers[0][0] == CUT_HEADER:
+            self._reject(partition, record, RejectReason.TOO_LARGE)
+            return True
+        return False
 
     def _forward(self, partition: int, right: int, record: Record, origin: Origin) -> None:
         """Send a stray to its store's partition, with the stamp of its original."""

@@ -229,6 +229,20 @@ async def test_a_hole_inside_a_flush_is_one_too(table: Table) -> None:
         await eventually(lambda: is_whole(table) and stores_in(table) == [1, 2, 4])
 
 
+async def test_offsets_without_a_record_at_the_end_of_a_read_are_a_hole_too(table: Table) -> None:
+    """r P · · · | r P ·   else the rows behind them would seem to follow what was read"""
+    changelog = reader(row(1), positions(), MARKER)
+    async with following(changelog, table):
+        await eventually(lambda: is_whole(table))
+        changelog.logs[0] += [MARKER, MARKER, row(2), positions(2), MARKER]
+        changelog.stable[0] = 5
+        await eventually(lambda: not is_whole(table))
+        await settled(changelog)
+        assert not is_whole(table)
+        changelog.stable[0] = 8
+        await eventually(lambda: is_whole(table) and stores_in(table) == [1, 2])
+
+
 async def test_a_marker_is_no_hole(table: Table) -> None:
     """r P · r P · …   one offset without a record behind each flush, however the reads fall"""
     for per_read in (1, 2, 3, 100):

@@ -102,6 +102,8 @@ class _Partition:
     written: dict[str, int]
     topic_ids: dict[str, str]
     written_s: float
+    is_over: bool = False
+    """Whether it was given up: what is still being written then is for the next owner to read."""
 
 
 class Ledgers:
@@ -182,6 +184,8 @@ class Ledgers:
     async def release(self) -> None:
         """No partition is ours any more; what is pending is dropped."""
         ours, self._ours = self._ours, {}
+        for each in ours.values():
+            each.is_over = True
         dropped, self._pending = self._pending, {}
         for pending in dropped.values():
             for acknowledge in pending.acknowledge:
@@ -222,6 +226,7 @@ class Ledgers:
         pending = self._pending.pop(partition, None)
         ours = self._ours.pop(partition, None)
         if ours is not None:
+            ours.is_over = True
             self._closing = asyncio.ensure_future(ours.writer.close())
         for acknowledge in pending.acknowledge if pending else ():
             acknowledge()
@@ -383,6 +388,8 @@ class Ledgers:
             yield last
 
         offset = await ours.writer.write(noted(), outgoing, positions)
+        if ours.is_over:
+            return
         batch.write(self._table.rows(partition), offset, began_s)
         ours.written, ours.written_s = dict(positions), time.monotonic()
 

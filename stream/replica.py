@@ -16,6 +16,8 @@ from pathlib import Path
 import structlog
 
 from schemas.settings import Settings
+from schemas.state import META_TOPICS, decode_topics
+from schemas.topics import CHANGELOG
 from stream.changelog import Follower
 from stream.embedded.lock import StateLock
 from stream.kafka_broker import KafkaBroker
@@ -51,8 +53,9 @@ async def _follow(settings: Settings, partitions: int) -> None:
     broker, tables = KafkaBroker(settings), dict[int, Table]()
     try:
         ends = await broker.changelog.ends(range(partitions))
+        changelog_id = (await broker.topic_ids([CHANGELOG])).get(CHANGELOG)
         for partition in range(partitions):
-            tables[partition] = _opened(settings.table_path(partition), ends[partition])
+            tables[partition] = _opened(settings.table_path(partition), ends[partition], changelog_id)
         log.info("replica follows", reached=_reached(tables), log_end=ends)
         follower = Follower(broker.changelog, skip_malformed=settings.malformed_changelog == "skip")
         await follower.follow(tables)
@@ -62,11 +65,12 @@ async def _follow(settings: Settings, partitions: int) -> None:
             table.close()
 
 
-def _opened(path: Path, log_end: int) -> Table:
-    """The table; made anew where it is past the end of a changelog that began anew, or too old to go on with."""
+def _opened(path: Path, log_end: int, changelog_id: str | None) -> Table:
+    """The table; made anew where it is of another changelog, past the end of this one, or too old to go on with."""
     table = open_table(path)
-    offset = stored_offset(table)
-    if offset is None or (offset < log_end and not is_too_old(table)):
+    offset, made_from = stored_offset(table), decode_topics(table.get(META_TOPICS)).get(CHANGELOG)
+    is_of_this = made_from is None or changelog_id in (None, made_from)
+    if offset is None or (offset < log_end and is_of_this and not is_too_old(table)):
         return table
     log.warning("table is of an older changelog, or too old to go on with; making it anew", path=str(path))
     remove_table(table, path)

@@ -9,7 +9,7 @@ from tests.e2e.restoring import STORES, AskedApi, ask_during, send_stores, verif
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import fleet
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_no_report_is_complete_before_a_worker_or_a_replica_has_rebuilt_its_tables(

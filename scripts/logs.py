@@ -5,8 +5,16 @@ Owns: format and level. Must not know: what is logged. Faust's and Kafka's own w
 
 import logging
 import sys
+from typing import Final
 
 import structlog
+
+_OURS: Final = (
+    *(f"stream.{part}" for part in ("app", "changelog", "ledgers", "replica", "takeover")),
+    "scripts",
+    "query_api",
+)
+"""Not all of `stream`: Faust logs its own steps under the names of modules that derive from its classes."""
 
 
 def configure_logs(level: str) -> None:
@@ -36,7 +44,7 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel("DEBUG" if level == "DEBUG" else "WARNING")
-    for name in ("stream.app", "stream.ledgers", "scripts", "query_api"):
+    for name in _OURS:
         logging.getLogger(name).setLevel(level)
 
 

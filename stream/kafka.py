@@ -8,6 +8,7 @@ writes tables (stream.kafka_broker).
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
 
 import structlog
@@ -50,6 +51,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         """Faust calls this when the thread starts."""
         self._told: dict[Any, int] = {}
         await super().on_start()
+
+    async def on_thread_stop(self) -> None:
+        """Faust calls this when the thread ends.
+
+        While a broker is away, a fetch that aiokafka cancels to stop hands its cancellation on to us.
+        """
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def _fetch_records(  # type: ignore[override]  # the rest goes to the driver as it came
         self, consumer: Any, active_partitions: set[TP], **options: Any

@@ -73,6 +73,9 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
         outage.lost()
         cast(Any, app.consumer).rejoin()
 
+    def let_in() -> None:
+        outage.served()
+
     ledgers = Ledgers(table, partitions, settings.retention_days, settings.flush_seconds, rejoin)
     add_agents(app, ledgers, broker, partitions)
     take_over = TakeOver(
@@ -80,6 +83,7 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
         table,
         ledgers,
         skip_malformed=settings.malformed_changelog == "skip",
+        let_in=let_in,
         crash=lambda error: asyncio.ensure_future(app.crash(error)),
     )
     outage = Outage(settings.outage_seconds, take_over.look_for_losses)

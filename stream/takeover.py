@@ -34,7 +34,11 @@ _TOPICS: Final = (*(spec.name for spec in SOURCES), CHANGELOG)
 
 
 class TakeOver:
-    """Takes over the partitions of each assignment. `crash` is told what ends the copies of other partitions."""
+    """Takes over the partitions of each assignment.
+
+    `let_in` is called when they are ours to write, before their tables are restored, which may take long. `crash`
+    is told what ends the copies of other partitions.
+    """
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class TakeOver:
         ledgers: Ledgers,
         *,
         skip_malformed: bool,
+        let_in: Callable[[], object],
         crash: Callable[[Exception], object],
     ) -> None:
         self._broker = broker
         self._table = table
         self._ledgers = ledgers
         self._skip_malformed = skip_malformed
+        self._let_in = let_in
         self._crash = crash
         self._copying: asyncio.Task[None] | None = None
 
@@ -60,6 +66,7 @@ class TakeOver:
         await self.stop_copying()
         began_s = time.monotonic()
         writers = await self._broker.own(actives)
+        self._let_in()
         try:
             ids = await self._broker.topic_ids(_TOPICS)
             ends = await self._broker.changelog.ends(actives) if actives else {}

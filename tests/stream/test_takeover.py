@@ -48,8 +48,16 @@ class Worker:
         self.ledgers = Ledgers(self.table, 2, 14, 0.0, lambda: None)
         self.crashes: list[Exception] = []
         self.take_over = TakeOver(
-            self.broker, self.table, self.ledgers, skip_malformed=False, crash=self.crashes.append
+            self.broker,
+            self.table,
+            self.ledgers,
+            skip_malformed=False,
+            let_in=self.note_let_in,
+            crash=self.crashes.append,
         )
+
+    def note_let_in(self) -> None:
+        self.broker.asked.append("let in")
 
     def log(self, *slots: Slot, partition: int = 0) -> None:
         self.changelog.logs[partition] += slots
@@ -87,7 +95,7 @@ async def test_first_fence_then_ask_for_the_end_then_restore_then_ask_where_the_
 ) -> None:
     worker.log(head("s1"), positions(), MARKER)
     await worker.take_over([0], [])
-    first = [worker.broker.asked.index(step) for step in ("own", "ends", "begin", "spans")]
+    first = [worker.broker.asked.index(step) for step in ("own", "let in", "ends", "begin", "spans")]
     assert first == sorted(first)
     assert first[0] == 0
 

@@ -33,7 +33,8 @@ log = structlog.get_logger(__name__)
 READ_SECONDS: Final = 0.5
 """How long a read waits where there is nothing to be read."""
 _HELD_BYTES: Final = 4 << 20
-"""Rows held back by a restore, of one partition; past that they are applied before their flush ends."""
+_HELD_ROWS: Final = 20_000
+"""Rows held back by a restore, of one partition; past either they are applied before their flush ends."""
 _SAY_SECONDS: Final = 10.0
 
 
@@ -185,7 +186,8 @@ class Follower:
             each.apply(ended)
             return
         has_all = each.position >= each.target
-        each.apply(len(each.held) if (has_all and is_final) or each.held_bytes > _HELD_BYTES else ended)
+        is_full = each.held_bytes > _HELD_BYTES or len(each.held) >= _HELD_ROWS
+        each.apply(len(each.held) if (has_all and is_final) or is_full else ended)
         if has_all and not each.held and (is_final or not each.is_torn):
             finish_restore(each.table, each.position, each.asked_s)
             each.target = None

@@ -101,10 +101,10 @@ class Secondaries:
         Else rows of that log may be missing among newer ones: the manifest was read before a file had them.
         """
         for _ in range(_MOST_OPENINGS):
-            logs = _logs_of(path)
+            logs = logs_of(path)
             access = rocksdict.AccessType.secondary(str(folder))
             table = rocksdict.Rdict(str(path), self._options(), access_type=access)
-            if logs <= _logs_of(path):
+            if logs <= logs_of(path):
                 return table
             table.close()
         raise OSError("its write-ahead logs went faster than they were read")
@@ -130,7 +130,7 @@ def _tables_in(folder: Path) -> dict[int, tuple[Path, bytes]]:
     return found
 
 
-def _logs_of(path: Path) -> set[str]:
+def logs_of(path: Path) -> set[str]:
     """The write-ahead logs of a RocksDB, which never go back to a name they had."""
     return {each.name for each in path.glob("*.log")}
 

@@ -24,6 +24,7 @@ from typing import Final
 
 import rocksdict
 
+from query_api.secondaries import logs_of
 from schemas.settings import Settings
 from schemas.topics import TABLE
 from scripts.copy_errors import TableUnreadable
@@ -102,12 +103,12 @@ def _whole_view(path: Path, folder: Path) -> Table:
     while True:
         attempt += 1
         try:
-            before = _logs_of(path)
+            before = logs_of(path)
             table = _opened(path, folder / str(attempt))
         except Exception as error:  # as above; files that go under our hands too
             cause = str(error)
         else:
-            if before <= _logs_of(path):
+            if before <= logs_of(path):
                 return table
             table.close()
             cause = "its write-ahead logs went faster than they were read"
@@ -123,8 +124,3 @@ def _opened(path: Path, folder: Path) -> Table:
     options.set_keep_log_file_num(1)
     options.set_max_log_file_size(_LOG_BYTES)
     return Table(str(path), options, access_type=rocksdict.AccessType.secondary(str(folder)))
-
-
-def _logs_of(path: Path) -> set[str]:
-    """The write-ahead logs of a RocksDB, which never go back to a name they had."""
-    return {each.name for each in path.glob("*.log")}

@@ -110,13 +110,8 @@ class Database:
         with self._explaining():
             with self._turn:
                 self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with self._all_or_nothing():
                 yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -191,23 +186,24 @@ class Database:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         self._enter_wal()
         self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._all_or_nothing():
             if self._is_empty():  # another process may have been first
                 for statement in (*_SCHEMA, *_IDENTITY):
                     self._connection.execute(statement)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def _migrate(self) -> None:
         """Bring a file of version 1 up to date, in one transaction."""
         self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._all_or_nothing():
             if self._pragma("user_version") < VERSION:  # another process may have been first
                 for statement in _IDENTITY:
                     self._connection.execute(statement)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Commit the transaction that has begun; if the block raises, roll it back."""
+        try:
+            yield
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:

@@ -6,7 +6,8 @@ Faust's own recovery reads the changelog through the group's consumer and waits 
 may be none: behind a transaction stands a marker. So nothing of it is used but its place.
 
     assigned ──▶ take over (fence, restore, positions) ──▶ seek, and let records flow
-                      ▲ cancelled by the next revocation
+                 ▲ both are cancelled by the next revocation: a flow that resumed in it would fetch, that fetch
+                   wait for the next assignment, and this for the fetch
 """
 
 import asyncio
@@ -27,12 +28,12 @@ class TableRecovery(Recovery):
     take_over: TakeOver | None = None
     """Awaited with the partitions of each assignment before records flow. What it raises ends the app."""
 
-    _taking_over: "asyncio.Future[None] | None" = None
+    _serving: "asyncio.Future[None] | None" = None
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust calls this at the start of a rebalance: what was being taken over is not ours any more."""
-        if self._taking_over is not None:
-            self._taking_over.cancel()
+        if self._serving is not None:
+            self._serving.cancel()
 
     @Service.task
     async def _restart_recovery(self) -> None:
@@ -42,24 +43,23 @@ class TableRecovery(Recovery):
             actives = sorted({tp.partition for tp in self.active_tps})
             standbys = sorted({tp.partition for tp in self.standby_tps} - set(actives))
             self._set_recovery_started()
-            self._taking_over = asyncio.ensure_future(self._take_over(actives, standbys))
+            self._serving = asyncio.ensure_future(self._serve(actives, standbys, generation_id))
             try:
-                await asyncio.wait({self._taking_over})
-                if self._taking_over.cancelled():
-                    continue
-                self._taking_over.result()
-                self._set_recovery_ended()
-                with suppress(RebalanceAgain, ServiceStopped):
-                    await self._resume_streams(generation_id)
+                await asyncio.wait({self._serving})
+                if not self._serving.cancelled():
+                    self._serving.result()
             except Exception as error:
                 await self.app.crash(error)
                 raise
             finally:
-                self._taking_over.cancel()
+                self._serving.cancel()
 
-    async def _take_over(self, actives: list[int], standbys: list[int]) -> None:
+    async def _serve(self, actives: list[int], standbys: list[int], generation_id: int) -> None:
         if self.take_over is not None:
             await self.take_over(actives, standbys)
+        self._set_recovery_ended()
+        with suppress(RebalanceAgain, ServiceStopped):
+            await self._resume_streams(generation_id)
 
     @Service.task
     async def _slurp_changelogs(self) -> None:

@@ -230,9 +230,9 @@ class Fleet:
         return ends
 
     def outputs(self) -> str:
-        """The end of what was printed."""
+        """The end of what was printed, without what a broker that is away, or a rebalance, has said over and over."""
         files = dict.fromkeys(each.output for each in self._processes)
-        return "\n".join(f"--- {file}\n{file.read_text()[-4000:]}" for file in files)
+        return "\n".join(f"--- {file}\n{_without_repeats(file.read_text())[-8000:]}" for file in files)
 
     def close(self) -> None:
         """Stop all that still runs."""
@@ -344,3 +344,11 @@ def records_of(url: str, topic: str) -> list[Any]:
         return found
 
     return asked(url, ask)
+
+
+def _without_repeats(text: str) -> str:
+    """The lines that differ from the one before in more than the time."""
+    lines = [(line.split('"timestamp"')[0], line) for line in text.splitlines()]
+    return "\n".join(
+        line for number, (said, line) in enumerate(lines) if number == 0 or said != lines[number - 1][0]
+    )

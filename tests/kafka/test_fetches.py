@@ -63,6 +63,31 @@ async def test_no_fetch_outlasts_a_revocation(clean_kafka: Kafka, tmp_path: Path
         assert not worker.ledgers.owns(0)
 
 
+async def test_no_flow_resumes_after_a_revocation(clean_kafka: Kafka, tmp_path: Path) -> None:
+    """A fetch begun then waited for the next assignment, and that for the fetch: for a minute nobody joined."""
+    async with running(clean_kafka, tmp_path) as worker:
+        consumer = cast(Any, worker.app.consumer)
+        await eventually(lambda: consumer.flow_active, "records flow")
+        is_seeking, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def seek() -> None:
+            is_seeking.set()
+            await may_go_on.wait()
+
+        async def hold_the_next_seek(*_: Any, **__: Any) -> None:
+            consumer.perform_seek = seek
+
+        worker.app.on_rebalance_complete.connect(cast(Any, hold_the_next_seek), weak=False)
+        worker.ledgers.lose(0, "a test")
+        async with asyncio.timeout(30):
+            await is_seeking.wait()
+        await consumer.on_partitions_revoked(consumer.assignment())
+        may_go_on.set()
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            assert not consumer.flow_active
+
+
 @asynccontextmanager
 async def running(kafka: Kafka, state: Path, **more: Any) -> AsyncIterator[Worker]:
     """A worker of one partition, in this process, that commits nothing for people's tools."""

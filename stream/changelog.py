@@ -56,6 +56,9 @@ class ChangelogReader(Protocol):
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Where the changelog ends now, open transactions included. Raises what the broker raises."""
 
+    async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """Where that ends which can be read now: before an open transaction. Raises what the broker raises."""
+
     async def begin(self, positions: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from an offset, and no others."""
 
@@ -103,14 +106,17 @@ class Follower:
         self._reader = reader
         self._skip_malformed = skip_malformed
         self._partitions: dict[int, _Partition] = {}
+        self._ends = reader.readable_ends
         self._said_s = 0.0
 
     async def restore(self, tables: Mapping[int, Table]) -> int:
         """Bring tables to the end of the changelog as it is now; how many records that took.
 
         For whoever has fenced out all other writers: what stands at the end without the row that ends a flush will
-        never be ended, and is applied. Raises MalformedChangelog, NewerState, and what broker and RocksDB raise.
+        never be ended, and is applied. A transaction that is open all the same is a stranger's; our rows may stand
+        behind it, so it is waited for. Raises MalformedChangelog, NewerState, and what broker and RocksDB raise.
         """
+        self._ends = self._reader.ends
         await self._begin(tables)
         began_s, count = time.monotonic(), 0
         self._said_s = began_s
@@ -123,7 +129,8 @@ class Follower:
         return count
 
     async def follow(self, tables: Mapping[int, Table]) -> None:
-        """Follow until cancelled. Raises as `restore` does."""
+        """Follow until cancelled; nothing waits for a transaction that is open. Raises as `restore` does."""
+        self._ends = self._reader.readable_ends
         await self._begin(tables)
         self._said_s = noted_s = time.monotonic()
         while True:
@@ -135,14 +142,14 @@ class Follower:
 
     async def _note_complete(self) -> None:
         """Note of each table that has all there is that it has, also where nothing is written for days."""
-        asked_s, ends = time.time(), await self._reader.ends(self._partitions)
+        asked_s, ends = time.time(), await self._ends(self._partitions)
         for partition, each in self._partitions.items():
             if each.target is None and not each.held and each.position >= ends[partition]:
                 finish_restore(each.table, each.position, asked_s)
 
     async def _begin(self, tables: Mapping[int, Table]) -> None:
         asked_s = time.time()
-        ends = await self._reader.ends(tables) if tables else {}
+        ends = await self._ends(tables) if tables else {}
         self._partitions = {}
         for partition, table in tables.items():
             offset = stored_offset(table)
@@ -175,7 +182,7 @@ class Follower:
     async def _read_past_hole(self, partition: int, each: _Partition) -> None:
         log.info("reading on behind a hole in the changelog", partition=partition)
         each.asked_s = time.time()
-        each.target = (await self._reader.ends([partition]))[partition]
+        each.target = (await self._ends([partition]))[partition]
         begin_restore(each.table, each.target)
 
     def _take(self, each: _Partition, stretch: Stretch, *, is_final: bool) -> None:

@@ -56,7 +56,7 @@ class KafkaBroker:
 
     def __init__(self, settings: Settings) -> None:
         self._options = client_options(settings)
-        self._asking = _Asking(self._options)
+        self._asking = _Asking(self._options, "read_uncommitted")
         self.changelog = KafkaChangelog(self._options, self._asking)
 
     async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
@@ -204,14 +204,17 @@ class KafkaChangelog:
     def __init__(self, options: Mapping[str, Any], asking: "_Asking") -> None:
         self._options = options
         self._asking = asking
+        self._asking_committed = _Asking(options, "read_committed")
         self._consumer: Any = None
         self._reading: tuple[Any, ...] = ()
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """See stream.changelog.ChangelogReader."""
-        consumer = await self._asking.consumer()
-        ends = await consumer.end_offsets([TopicPartition(CHANGELOG, partition) for partition in partitions])
-        return {tp.partition: offset for tp, offset in ends.items()}
+        return await self._asking.ends(CHANGELOG, partitions)
+
+    async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """See stream.changelog.ChangelogReader."""
+        return await self._asking_committed.ends(CHANGELOG, partitions)
 
     async def begin(self, positions: Mapping[int, int]) -> None:
         """See stream.changelog.ChangelogReader."""
@@ -246,16 +249,17 @@ class KafkaChangelog:
 
     async def close(self) -> None:
         """See stream.changelog.ChangelogReader."""
+        await self._asking_committed.close()
         if self._consumer is not None:
             await _close(self._consumer)
             self._consumer = None
 
 
 class _Asking:
-    """A consumer that only asks, connected when first needed; it sees open transactions' records as there."""
+    """A consumer that only asks, connected when first needed; `isolation_level` says where a topic ends for it."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
+    def __init__(self, options: Mapping[str, Any], isolation_level: str) -> None:
+        self._options = {**options, "isolation_level": isolation_level}
         self._connecting = asyncio.Lock()
         self._consumer: Any = None
 
@@ -267,6 +271,12 @@ class _Asking:
                 await _started(consumer)
                 self._consumer = consumer
         return self._consumer
+
+    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """Where partitions of a topic end. Raises KafkaError."""
+        consumer = await self.consumer()
+        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
+        return {tp.partition: offset for tp, offset in ends.items()}
 
     async def close(self) -> None:
         """Let go of the broker."""

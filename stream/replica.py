@@ -52,7 +52,7 @@ async def _follow(settings: Settings, partitions: int) -> None:
     """Follow until cancelled. Raises MalformedChangelog, NewerState, and what aiokafka and RocksDB raise."""
     broker, tables = KafkaBroker(settings), dict[int, Table]()
     try:
-        ends = await broker.changelog.ends(range(partitions))
+        ends = await broker.changelog.readable_ends(range(partitions))
         changelog_id = (await broker.topic_ids([CHANGELOG])).get(CHANGELOG)
         for partition in range(partitions):
             tables[partition] = _opened(settings.table_path(partition), ends[partition], changelog_id)

@@ -111,7 +111,10 @@ class TakeOver:
 
     async def _copy(self, standbys: list[int]) -> None:
         try:
-            ids, ends = await self._broker.topic_ids(_TOPICS), await self._broker.changelog.ends(standbys)
+            ids, ends = (
+                await self._broker.topic_ids(_TOPICS),
+                await self._broker.changelog.readable_ends(standbys),
+            )
             tables = {partition: self._opened(partition, ends[partition], ids) for partition in standbys}
             follower = Follower(self._broker.changelog, skip_malformed=self._skip_malformed)
             await follower.follow(tables)

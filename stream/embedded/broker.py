@@ -99,6 +99,10 @@ class EmbeddedChangelog:
             lambda log: {partition: log.end_offset(CHANGELOG, partition) for partition in partitions}
         )
 
+    async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """See stream.changelog.ChangelogReader."""
+        return await self.ends(partitions)
+
     async def begin(self, positions: Mapping[int, int]) -> None:
         """See stream.changelog.ChangelogReader."""
         self._positions = dict(positions)

@@ -230,7 +230,7 @@ class Fleet:
         return ends
 
     def outputs(self) -> str:
-        """The end of what was printed, without what a broker that is away, or a rebalance, has said over and over."""
+        """The end of what was printed, without what was said over and over."""
         files = dict.fromkeys(each.output for each in self._processes)
         return "\n".join(f"--- {file}\n{_without_repeats(file.read_text())[-8000:]}" for file in files)
 

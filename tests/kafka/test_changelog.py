@@ -16,6 +16,7 @@ from schemas.settings import Settings
 from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, head_key
 from schemas.topics import CHANGELOG, DEAD_LETTERS, MOST_RECORD_BYTES, POLLS
 from schemas.values import StoreId
+from stream.kafka_broker import TRANSACTIONAL_ID
 from stream.rocks import open_table, stored_offset, write_rows
 from tests.e2e.harness import snapshot_of, until, wait_until_applied
 from tests.kafka.broker import Kafka, write
@@ -153,6 +154,35 @@ def test_a_table_that_was_away_for_a_day_comes_back_without_what_was_deleted_mea
         assert stores_in(state) == [_STORE, "gone"]
         ours.run(command, state=state.name)
         until("the store is gone", lambda: stores_in(state) == [_STORE])
+
+
+def test_a_replica_does_not_wait_for_a_worker_that_died_in_a_transaction(
+    clean_kafka: Kafka, tmp_path: Path
+) -> None:
+    """Kafka ends such a transaction after a minute; what it has is nobody's."""
+    with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
+        worker = ours.ready_worker()
+        produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])
+        ours.report()
+        worker.kill()
+        asyncio.run(_leave_open(clean_kafka.bootstrap))
+        replica = ours.run("replica", state="late")
+        until("the replica can be read", lambda: stores_in(replica.state) == [_STORE], seconds=30)
+
+
+async def _leave_open(bootstrap: str) -> None:
+    """Write a row in a transaction of the partition's, and be gone without a word."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id=TRANSACTIONAL_ID.format(partition=0)
+    )
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait(CHANGELOG, EMPTY_HEAD, head_key(StoreId("never")), partition=0)
+    producer._sender._sender_task.cancel()
+    with suppress(asyncio.CancelledError):
+        await producer._sender._sender_task
+    await producer.client.close()
+    producer._closed = True
 
 
 def with_rows(state: Path, rows: dict[bytes, bytes], hours: float) -> None:

@@ -43,6 +43,8 @@ class ListChangelog:
         """Offsets of one partition that a read gives at most."""
         self.stable: dict[int, int] = {}
         """Up to where a partition can be read, where a transaction is open."""
+        self.fetched: dict[int, int] = {}
+        """Up to where it is read, where the rest is slow to come."""
         self.asked: list[str] = []
         self.positions: dict[int, int] = {}
         self._reads = 0
@@ -50,6 +52,10 @@ class ListChangelog:
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         self.asked.append("ends")
         return {partition: len(self.logs[partition]) for partition in partitions}
+
+    async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
+        ends = await self.ends(partitions)
+        return {partition: self.stable.get(partition, end) for partition, end in ends.items()}
 
     async def begin(self, positions: Mapping[int, int]) -> None:
         self.asked.append("begin")
@@ -62,11 +68,16 @@ class ListChangelog:
 
     def _next(self, partition: int) -> Stretch:
         log, first = self.logs[partition], self.positions[partition]
-        end = max(first, min(first + self.per_read, self.stable.get(partition, len(log)), len(log)))
+        end = max(first, min(first + self.per_read, self.reads_end(partition)))
         self.positions[partition] = end
         slots = [(offset, slot) for offset, slot in enumerate(log[first:end], first) if slot is not None]
         records = [Record(CHANGELOG, partition, offset, 0, *slot) for offset, slot in slots]
         return Stretch(partition, records, end)
+
+    def reads_end(self, partition: int = 0) -> int:
+        """Up to where a partition is read now."""
+        end = len(self.logs[partition])
+        return min(end, self.stable.get(partition, end), self.fetched.get(partition, end))
 
     async def read_again(self, times: int) -> None:
         """Returns when it was read so many times more."""

@@ -67,7 +67,7 @@ class PartitionWriter(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go, soon; what is not written is not written."""
+        """Let go, soon. A flush that is under way ends too: it is written, or it raises WriterLost."""
 
 
 class Broker(Protocol):

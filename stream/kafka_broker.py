@@ -134,6 +134,7 @@ class KafkaWriter:
         self.partition = partition
         self.is_lost = False
         self._producer = producer
+        self._writing: asyncio.Task[int] | None = None
 
     async def write(
         self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], positions: Mapping[str, int]
@@ -142,8 +143,9 @@ class KafkaWriter:
         if self.is_lost:
             raise WriterLost(self.partition, "it was lost before")
         sending: list[asyncio.Future[Any]] = []
+        self._writing = asyncio.create_task(self._transact(slices, outgoing, sending))
         try:
-            return await self._transact(slices, outgoing, sending)
+            return await self._written(self._writing)
         except MessageSizeTooLargeError as error:  # the next owner would meet it again
             self.is_lost = True
             raise RowTooLarge(self.partition, str(error)) from error
@@ -159,6 +161,14 @@ class KafkaWriter:
         finally:
             for each in sending:
                 each.add_done_callback(_seen)
+
+    async def _written(self, writing: "asyncio.Task[int]") -> int:
+        try:
+            return await writing
+        except asyncio.CancelledError:
+            if self.is_lost:  # by `close`, not by whoever awaits this
+                raise WriterLost(self.partition, "it was let go") from None
+            raise
 
     async def _transact(
         self, slices: AsyncIterator[Rows], outgoing: Sequence[Outgoing], sending: list[asyncio.Future[Any]]
@@ -193,8 +203,14 @@ class KafkaWriter:
         return int((await last).offset + count)  # the transaction's marker
 
     async def close(self) -> None:
-        """See stream.broker.PartitionWriter."""
+        """See stream.broker.PartitionWriter.
+
+        A producer that is stopped leaves whoever waits for its transaction waiting for ever.
+        """
         self.is_lost = True
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
+            self._writing.cancel()
         await _close(self._producer)
 
 

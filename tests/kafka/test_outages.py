@@ -157,3 +157,15 @@ def send_polls(url: str, folder: Path, stores: int = 50) -> Positions:
 def broker_part(api: Api) -> Any:
     """What /health says of the broker."""
     return api.health()["parts"]["broker"]
+
+
+@pytest.mark.long
+def test_a_worker_that_the_group_does_not_let_in_ends(clean_kafka: Kafka, tmp_path: Path) -> None:
+    """A frozen member keeps the group from forming, for as long as its session lasts."""
+    with fleet(clean_kafka.url, tmp_path, session_seconds=60) as ours:
+        ours.ready_worker("frozen").send(signal.SIGSTOP)
+        late = ours.worker("late", outage_seconds=_PATIENCE_SECONDS)
+        assert late.wait(40) == 5
+    last = late.text.splitlines()[-1]
+    assert "lost its partitions and got none again" in last
+    assert "Traceback" not in late.text

@@ -129,6 +129,8 @@ class Ledgers:
         self._pending: dict[int, _Pending] = {}
         self._flushing: dict[int, _Pending] = {}
         """What was pending when the flush began that is under way: the table may not have it yet."""
+        self._closing: set[asyncio.Future[None]] = set()
+        """Writers on their way out; asyncio alone would not keep them."""
         self._polls = 0
         self._outgoing_bytes = 0
         self._waiting: set[tuple[str, int]] = set()
@@ -227,7 +229,9 @@ class Ledgers:
         ours = self._ours.pop(partition, None)
         if ours is not None:
             ours.is_over = True
-            self._closing = asyncio.ensure_future(ours.writer.close())
+            closing = asyncio.ensure_future(ours.writer.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         for acknowledge in pending.acknowledge if pending else ():
             acknowledge()
         self._lose()

@@ -13,6 +13,7 @@ come before.
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -53,13 +54,28 @@ def open_table(path: Path) -> Table:
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(_LOG_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_what_is_away(path)
     return Table(str(path), options=options)
 
 
 def remove_table(table: Table, path: Path) -> None:
-    """Close a partition's RocksDB and remove its files."""
+    """Close a partition's RocksDB and remove its files.
+
+    They are moved away first: a reader that opens the table meanwhile puts a file of rocksdict's beside them.
+    """
     table.close()
-    shutil.rmtree(path)
+    path.rename(_away(path))
+    _remove_what_is_away(path)
+
+
+def _away(path: Path) -> Path:
+    return path.with_name(f"{path.name}.removed")
+
+
+def _remove_what_is_away(path: Path) -> None:
+    """Also what a process left that ended before it was gone."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(_away(path))
 
 
 def is_too_old(table: Table) -> bool:

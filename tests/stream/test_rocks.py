@@ -1,7 +1,10 @@
 """What a table says of itself beside its rows: how far it is, whether it is whole, and how old."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,34 @@ def test_a_table_that_is_removed_is_gone_with_all_that_it_said(tmp_path: Path) -
 
 
 # Kafka forgets deletions after a day
+
+
+def test_a_table_can_be_removed_while_somebody_opens_it(tmp_path: Path) -> None:
+    """Opening a RocksDB, as a reader too, makes rocksdict write a file beside its own."""
+    path, is_over = tmp_path / "t.db", threading.Event()
+
+    def keep_opening() -> None:
+        while not is_over.is_set():
+            with suppress(FileNotFoundError):
+                (path / "rocksdict-config.json").write_text("{}")
+
+    with ThreadPoolExecutor() as pool:
+        opening = pool.submit(keep_opening)
+        try:
+            for _ in range(100):
+                remove_table(open_table(path), path)
+        finally:
+            is_over.set()
+        opening.result()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_of_a_removal_that_was_cut_off_goes_with_the_next_opening(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    open_table(path).close()
+    path.rename(tmp_path / "t.db.removed")
+    open_table(path).close()
+    assert [each.name for each in tmp_path.iterdir()] == ["t.db"]
 
 
 def test_a_table_that_was_away_for_less_than_kafka_keeps_tombstones_can_be_gone_on_with(table: Table) -> None:

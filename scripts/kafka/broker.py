@@ -46,6 +46,7 @@ _POLL_SECONDS: Final = 0.02
 _TAIL_BYTES: Final = 4000
 _PORTS: Final = range(20_000, 32_000)
 """Below those that systems give to outgoing connections: a port stays ours while its broker is down."""
+_given_out: Final[set[int]] = set()
 
 
 class KafkaBroker:
@@ -279,9 +280,14 @@ def _watcher_of(pid: int) -> "subprocess.Popen[bytes]":
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, and that no system gives to an outgoing connection."""
-    candidates = random.sample(_PORTS, 200)
-    return list(islice((port for port in candidates if _is_free(port)), count))
+    """Ports that nobody listens on, that no system gives to an outgoing connection, and that nobody got before.
+
+    Whoever got some may listen on them later than the next one asks.
+    """
+    candidates = random.sample([port for port in _PORTS if port not in _given_out], 200)
+    ports = list(islice((port for port in candidates if _is_free(port)), count))
+    _given_out.update(ports)
+    return ports
 
 
 def _is_free(port: int) -> bool:

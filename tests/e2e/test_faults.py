@@ -49,7 +49,7 @@ def report_after(state: Path, positions: Positions) -> str:
         return report_of(state, state / "r.csv")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_a_worker_killed_at_random_points_changes_nothing(
     seed: int, data: Path, expected: str, tmp_path: Path
 ) -> None:
@@ -126,6 +126,7 @@ def test_the_number_of_partitions_changes_nothing(
     assert (tmp_path / "r.csv").read_text() == expected
 
 
+@pytest.mark.long
 def test_faust_s_own_loop_gives_the_same_report(
     data: Path, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

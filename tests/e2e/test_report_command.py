@@ -18,6 +18,7 @@ def test_the_real_sample_gives_the_expected_report_to_the_byte(tmp_path: Path) -
     assert (tmp_path / "r.csv").read_bytes() == expected
 
 
+@pytest.mark.long
 @needs_full
 def test_the_full_data_gives_the_oracles_report_to_the_byte(tmp_path: Path) -> None:
     ran = storepulse("report", "--data", SHARED / "full", "--out", tmp_path / "r.csv")

@@ -67,6 +67,7 @@ def test_tables_wiped_under_a_running_api_are_noticed_and_come_back(
         assert api.report() == sample.report
 
 
+@pytest.mark.long
 def test_a_worker_that_is_gone_or_stopped_is_noticed_and_so_is_its_return(
     clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 def test_what_is_written_is_read_back_after_a_stop(own_kafka: KafkaBroker) -> None:
     create_topic(own_kafka.bootstrap, "t")
     write(own_kafka.bootstrap, "t", b"one", b"two")
@@ -44,6 +45,7 @@ def test_what_is_written_is_read_back_after_a_stop(own_kafka: KafkaBroker) -> No
     assert read(own_kafka.bootstrap, "t") == [b"one", b"two"]
 
 
+@pytest.mark.long
 def test_what_is_written_is_read_back_after_kill_9(own_kafka: KafkaBroker) -> None:
     create_topic(own_kafka.bootstrap, "t")
     write(own_kafka.bootstrap, "t", b"one", b"two")
@@ -56,6 +58,7 @@ def test_what_is_written_is_read_back_after_kill_9(own_kafka: KafkaBroker) -> No
     assert read(own_kafka.bootstrap, "t") == [b"one", b"two", b"three"]
 
 
+@pytest.mark.long
 def test_a_second_broker_on_the_same_folder_is_refused(own_kafka: KafkaBroker) -> None:
     second = KafkaBroker(own_kafka.folder)
     with pytest.raises(AlreadyRunning, match="stop it, or choose another folder") as caught:
@@ -63,6 +66,7 @@ def test_a_second_broker_on_the_same_folder_is_refused(own_kafka: KafkaBroker) -
     assert caught.value.pid == own_kafka.pid
 
 
+@pytest.mark.long
 def test_a_broker_can_be_stopped_by_its_folder_alone(own_kafka: KafkaBroker) -> None:
     KafkaBroker(own_kafka.folder).stop()
 
@@ -71,6 +75,7 @@ def test_a_broker_can_be_stopped_by_its_folder_alone(own_kafka: KafkaBroker) -> 
     assert own_kafka.pid is not None, "and who started it can start it again"
 
 
+@pytest.mark.long
 def test_a_broker_ends_with_who_started_it(tmp_path: Path, new_kafka: NewKafka) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(tmp_path)],
@@ -88,12 +93,14 @@ def test_a_broker_ends_with_who_started_it(tmp_path: Path, new_kafka: NewKafka) 
     assert broker.pid is None
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_named(tmp_path: Path, own_kafka: KafkaBroker) -> None:
     taken = own_kafka.ports.client
     with pytest.raises(PortTaken, match=f"port {taken} is taken: .* choose another port"):
         KafkaBroker(tmp_path / "second", ports=own_kafka.ports).start()
 
 
+@pytest.mark.long
 def test_a_broker_that_cannot_start_says_why(own_kafka: KafkaBroker) -> None:
     own_kafka.stop()
     (own_kafka.folder / "data" / "meta.properties").write_text("version=1\ncluster.id=another\nnode.id=2\n")
@@ -102,6 +109,7 @@ def test_a_broker_that_cannot_start_says_why(own_kafka: KafkaBroker) -> None:
     assert (caught.value.code, own_kafka.pid) == (1, None)
 
 
+@pytest.mark.long
 def test_a_broker_that_is_late_is_ended_with_the_tail_of_its_log(tmp_path: Path, new_kafka: NewKafka) -> None:
     broker = KafkaBroker(tmp_path / "late")
     with pytest.raises(NotReady, match=r"did not answer at 127.0.0.1:\d+ within 0 s"):
@@ -109,6 +117,7 @@ def test_a_broker_that_is_late_is_ended_with_the_tail_of_its_log(tmp_path: Path,
     assert broker.pid is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("security", "mechanism"),
     [
@@ -135,6 +144,7 @@ def test_a_secured_broker_serves_who_may_connect_and_nobody_else(
     assert stat.S_IMODE((broker.folder / "server.properties").stat().st_mode) == 0o600, "it has a password"
 
 
+@pytest.mark.long
 def test_a_broker_may_ask_for_certificates(new_kafka: NewKafka) -> None:
     broker = new_kafka(security="ssl", properties={"listener.name.client.ssl.client.auth": "required"})
     allowed = connection(broker, None)

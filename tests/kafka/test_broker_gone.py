@@ -20,6 +20,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return sample_in(tmp_path_factory.getbasetemp())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [KafkaBroker.stop, KafkaBroker.kill], ids=["stopped", "killed"])
 def test_a_broker_that_goes_and_comes_back_mid_replay_changes_nothing(
     end: Callable[[KafkaBroker], None], sample: Sample, own_kafka: KafkaBroker, tmp_path: Path

@@ -3,11 +3,13 @@
 import asyncio
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 import pytest
+from _pytest.mark.structures import ParameterSet
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
 from query_api.errors import StateRestoring
@@ -30,6 +32,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return sample_in(tmp_path_factory.getbasetemp())
 
 
+@pytest.mark.long
 def test_a_worker_that_lost_its_folder_recovers_in_a_running_fleet(
     clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
@@ -45,7 +48,7 @@ def test_a_worker_that_lost_its_folder_recovers_in_a_running_fleet(
         assert ours.report() == sample.report
 
 
-@pytest.mark.parametrize("of", ["polls", "hours and zones"])
+@pytest.mark.parametrize("of", ["polls", pytest.param("hours and zones", marks=pytest.mark.long)])
 def test_all_workers_lose_their_folders_after_the_replay(
     of: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
@@ -84,6 +87,15 @@ JUNK = {
 }
 
 
+_STOPPING_ONLY = "a newer version"
+"""It is never left out."""
+
+
+def kinds_of_junk(kinds: Iterable[str], *quick: str) -> list[ParameterSet]:
+    """Each kind of junk; those that are not `quick` take a broker's replay each, and wait for `make test-long`."""
+    return [pytest.param(kind, marks=[] if kind in quick else [pytest.mark.long]) for kind in kinds]
+
+
 def append_junk(ours: Fleet, sample: Sample, kind: str) -> int:
     """Replay the sample, stop everything, and append junk to partition 7 of the changelog; its offset."""
     ours.worker("first")
@@ -95,7 +107,7 @@ def append_junk(ours: Fleet, sample: Sample, kind: str) -> int:
     return offset
 
 
-@pytest.mark.parametrize("kind", JUNK)
+@pytest.mark.parametrize("kind", kinds_of_junk(JUNK, "a key of nobody", _STOPPING_ONLY))
 def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is_named(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
@@ -109,7 +121,9 @@ def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is
     assert "Traceback" not in recovering.text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in JUNK if kind != "a newer version"])
+@pytest.mark.parametrize(
+    "kind", kinds_of_junk([kind for kind in JUNK if kind != _STOPPING_ONLY], "an empty value")
+)
 def test_junk_in_the_changelog_is_left_out_where_that_is_set(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ _GONE_SECONDS: Final = 2.0
 _NOON_US: Final = utc("2023-01-25 12:00")
 
 
+@pytest.mark.long
 def test_a_broker_that_stays_away_is_said_by_health_and_ends_the_worker(
     own_kafka: KafkaBroker, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def frozen_for_a_while(broker: KafkaBroker) -> None:
         os.kill(broker.pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("outage", "patience_s"), [(killed_and_started, 40), (frozen_for_a_while, _PATIENCE_SECONDS)]
 )

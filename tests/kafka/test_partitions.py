@@ -54,6 +54,7 @@ def test_any_number_of_partitions_gives_the_same_report(
         assert ours.report() == sample.report
 
 
+@pytest.mark.long
 def test_faust_s_own_loop_gives_the_same_report(clean_kafka: Kafka, sample: Sample, tmp_path: Path) -> None:
     with fleet(clean_kafka.url, tmp_path, drain="messages") as ours:
         ours.worker("a")

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.harness import SHARED, needs_full, storepulse
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import fleet
 
 
+@pytest.mark.long
 @needs_full
 def test_the_report_on_the_full_data_is_the_embedded_one_and_the_oracles(
     clean_kafka: Kafka, tmp_path: Path

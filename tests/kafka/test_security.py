@@ -38,11 +38,11 @@ def settings_for(broker: KafkaBroker, mechanism: str | None) -> Mapping[str, obj
 @pytest.mark.parametrize(
     ("security", "mechanism"),
     [
-        ("sasl_plain", "PLAIN"),
-        ("sasl_scram", "SCRAM-SHA-256"),
-        ("sasl_scram", "SCRAM-SHA-512"),
+        pytest.param("sasl_plain", "PLAIN", marks=pytest.mark.long),
+        pytest.param("sasl_scram", "SCRAM-SHA-256", marks=pytest.mark.long),
+        pytest.param("sasl_scram", "SCRAM-SHA-512", marks=pytest.mark.long),
         ("sasl_ssl", "SCRAM-SHA-512"),
-        ("ssl", None),
+        pytest.param("ssl", None, marks=pytest.mark.long),
     ],
 )
 def test_replay_worker_replica_and_api_connect_by_the_settings(
@@ -61,7 +61,7 @@ def test_replay_worker_replica_and_api_connect_by_the_settings(
         assert broker.user.password not in ours.outputs()
 
 
-@pytest.mark.parametrize("security", ["sasl_plain", "sasl_scram"])
+@pytest.mark.parametrize("security", [pytest.param("sasl_plain", marks=pytest.mark.long), "sasl_scram"])
 def test_a_wrong_password_is_said_at_once(
     security: Security, sample: Sample, new_kafka: NewKafka, tmp_path: Path
 ) -> None:

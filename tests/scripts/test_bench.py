@@ -176,6 +176,7 @@ def test_what_can_be_measured_is_listed() -> None:
     assert beside == f"with --beside: {', '.join(MEASURES)}"
 
 
+@pytest.mark.long
 def test_live_polls_are_seen_after_they_were_sent(tmp_path: Path) -> None:
     """The whole instrument, on a service of its own: some of the polls are followed, and each becomes visible."""
     trial = Bench(1, True, tmp_path, lambda _: None, sample_data(tmp_path / "data", stores=300))

@@ -213,7 +213,7 @@ class _TopicReader(Generic[T]):
     def _is_for_us(self, partition: int, record: Record) -> bool:
         """Whether the headers say all that there is to a record; if so, it was heeded."""
         if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
-            self._ledgers.accept_losses(partition)
+            self._ledgers.accept_losses(partition, record.timestamp_ms)
             return True
         if record.headers[0][0] == CUT_HEADER:
             self._reject(partition, record, RejectReason.TOO_LARGE)

@@ -84,10 +84,12 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
         ledgers,
         skip_malformed=settings.malformed_changelog == "skip",
         let_in=let_in,
+        rejoin=rejoin,
         crash=lambda error: asyncio.ensure_future(app.crash(error)),
     )
     outage = Outage(settings.outage_seconds, take_over.look_for_losses)
-    cast(StoreTableManager, app.tables).recovery.take_over = take_over
+    recovery = cast(StoreTableManager, app.tables).recovery
+    recovery.take_over, recovery.left = take_over, outage.lost
     cast(Any, app.transport).checkpoint = ledgers
     _watch_rebalances(app, outage)
     _refuse_added_partitions(app, partitions)
@@ -155,7 +157,6 @@ def _watch_rebalances(app: faust.App, outage: Outage) -> None:
 
     async def revoked(*_: Any, **__: Any) -> None:
         revoked_at[0] = time.monotonic()
-        outage.lost()
 
     async def complete(*_: Any, **__: Any) -> None:
         outage.served()

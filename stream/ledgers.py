@@ -90,7 +90,8 @@ class _Pending:
     news: dict[StoreId, News] = field(default_factory=dict)
     outgoing: list[Outgoing] = field(default_factory=list)
     acknowledge: list[Callable[[], object]] = field(default_factory=list)
-    accepts_losses: bool = False
+    accepts_losses_ms: int = 0
+    """An operator knows of the losses that were noticed until then, in milliseconds since 1970."""
 
 
 @dataclass(slots=True)
@@ -162,9 +163,15 @@ class Ledgers:
         format_of(self._table.get(partition, FORMAT_KEY))
         get = self._table.rows(partition).get
         positions, known = decode_positions(get), decode_topics(get(META_TOPICS))
+        if get(META_POSITIONS) is not None and get(FORMAT_KEY) is None:
+            positions, known = (
+                {},
+                {},
+            )  # of a changelog that was made again while somebody wrote: it lacks the rest
+        is_new = not positions
         losses: dict[str, Loss] = {}
         for topic, span in spans.items():
-            found = resumption(positions.get(topic), known.get(topic, ""), span)
+            found = resumption(None if is_new else positions.get(topic, 0), known.get(topic, ""), span)
             if found.why:
                 now_ms = time.time_ns() // 1_000_000
                 losses[topic] = Loss(found.lost_from, found.lost_to, now_ms, found.why)
@@ -272,9 +279,10 @@ class Ledgers:
         """Whether the table has anything of a store."""
         return self._table.get(partition, head_key(store_id)) is not None
 
-    def accept_losses(self, partition: int) -> None:
-        """An operator knows of all losses so far."""
-        self._of(partition).accepts_losses = True
+    def accept_losses(self, partition: int, said_ms: int) -> None:
+        """An operator knows of all losses that were noticed up to then, in milliseconds since 1970."""
+        pending = self._of(partition)
+        pending.accepts_losses_ms = max(pending.accepts_losses_ms, said_ms)
 
     def send(self, partition: int, outgoing: Outgoing) -> None:
         """A record for elsewhere, to be sent with the news of `partition`."""
@@ -419,8 +427,8 @@ class Ledgers:
             reached = await self._settling.counted_extent(partition, without=pending.news)
         if recounts or reached | extent != reached:
             yield [(META_EXTENT, encode_extent(reached | extent))]
-        if pending.accepts_losses:
-            yield self._losses_accepted(partition)
+        if pending.accepts_losses_ms:
+            yield list(self._losses_accepted(partition, pending.accepts_losses_ms))
 
     def _about(self, partition: int, ours: _Partition) -> list[tuple[bytes, bytes | None]]:
         """What a table says of itself, where it does not say so yet."""
@@ -451,9 +459,13 @@ class Ledgers:
             known = decode_losses(self._table.get(partition, loss_key(topic)))
             yield loss_key(topic), encode_losses((*known, loss))
 
-    def _losses_accepted(self, partition: int) -> list[tuple[bytes, bytes | None]]:
-        keys = [loss_key(spec.name) for spec in SOURCES]
-        return [(key, None) for key in keys if self._table.get(partition, key) is not None]
+    def _losses_accepted(self, partition: int, said_ms: int) -> Iterator[tuple[bytes, bytes | None]]:
+        """The rows without what was noticed up to then: nobody accepts what comes later, or is read again."""
+        for key in (loss_key(spec.name) for spec in SOURCES):
+            losses = decode_losses(self._table.get(partition, key))
+            left = tuple(loss for loss in losses if loss.noticed_ms > said_ms)
+            if left != losses:
+                yield key, encode_losses(left) if left else None
 
     def _migration(self, partition: int) -> list[tuple[bytes, bytes | None]]:
         """From format 1: the rows of positions become one."""

@@ -28,17 +28,35 @@ class TableRecovery(Recovery):
     take_over: TakeOver | None = None
     """Awaited with the partitions of each assignment before records flow. What it raises ends the app."""
 
+    left: Callable[[], None] | None = None
+    """Called at the start of a rebalance, before anything is waited for."""
+
     _serving: "asyncio.Future[None] | None" = None
+    _is_assigned = False
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust calls this at the start of a rebalance: what was being taken over is not ours any more."""
+        self._is_assigned = False
         if self._serving is not None:
             self._serving.cancel()
+        if self.left is not None:
+            self.left()
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Faust calls this at the end of a rebalance."""
+        self._is_assigned = True
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     @Service.task
     async def _restart_recovery(self) -> None:
         while not await self.wait_for_stopped(self.signal_recovery_start):  # type: ignore[arg-type]
             self.signal_recovery_start.clear()
+            if (
+                not self._is_assigned
+            ):  # what was assigned while the one before came to its end is revoked again
+                continue
             generation_id = self._generation_id
             actives = sorted({tp.partition for tp in self.active_tps})
             standbys = sorted({tp.partition for tp in self.standby_tps} - set(actives))

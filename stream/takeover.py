@@ -13,15 +13,14 @@ The other way round, a last flush of the old owner could be missed.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG, SOURCES
-from stream.broker import Broker
-from stream.changelog import Follower
+from stream.broker import Broker, WriterLost
+from stream.changelog import READ_SECONDS, Follower
 from stream.errors import LogReplaced
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan, resumption
@@ -36,8 +35,8 @@ _TOPICS: Final = (*(spec.name for spec in SOURCES), CHANGELOG)
 class TakeOver:
     """Takes over the partitions of each assignment.
 
-    `let_in` is called when they are ours to write, before their tables are restored, which may take long. `crash`
-    is told what ends the copies of other partitions.
+    `let_in` is called when they are ours to write, before their tables are restored, which may take long; `rejoin`
+    when somebody else became the writer of one meanwhile. `crash` is told what ends the copies of other partitions.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class TakeOver:
         *,
         skip_malformed: bool,
         let_in: Callable[[], object],
+        rejoin: Callable[[], object],
         crash: Callable[[Exception], object],
     ) -> None:
         self._broker = broker
@@ -55,6 +55,7 @@ class TakeOver:
         self._ledgers = ledgers
         self._skip_malformed = skip_malformed
         self._let_in = let_in
+        self._rejoin = rejoin
         self._crash = crash
         self._copying: asyncio.Task[None] | None = None
 
@@ -70,7 +71,7 @@ class TakeOver:
         try:
             ids = await self._broker.topic_ids(_TOPICS)
             ends = await self._broker.changelog.ends(actives) if actives else {}
-            unwritten = [partition for partition in actives if self._is_of_other_log(partition, ends, ids)]
+            unwritten = [p for p in actives if await self._can_fill(p, ends[p], ids)]
             if unwritten and self._broker.log_file is not None:
                 raise LogReplaced(self._broker.log_file)
             tables = {p: self._opened(p, ends[p], ids) for p in actives if p not in unwritten}
@@ -81,6 +82,9 @@ class TakeOver:
                     partition, writers[partition], spans[partition], ids, rewrites_all=partition in unwritten
                 )
                 del writers[partition]
+        except WriterLost as error:
+            log.warning("a partition is taken over anew", partition=error.partition, cause=error.cause)
+            self._rejoin()
         finally:
             for writer in writers.values():
                 await writer.close()
@@ -94,6 +98,11 @@ class TakeOver:
         """
         before = self._ledgers.all_taken()
         ids, spans = await self._broker.topic_ids(_TOPICS), await self._broker.spans(list(before))
+        for partition in {partition for _, partition in before}:
+            if self._ledgers.owns(partition) and ids:
+                made_from = self._ledgers.topic_id(partition, CHANGELOG)
+                if made_from and made_from != ids.get(CHANGELOG):
+                    self._ledgers.lose(partition, "the changelog was deleted")
         for (topic, partition), taken_to in before.items():
             span = TopicSpan(*spans[topic, partition], None, ids.get(topic, ""))
             is_still = self._ledgers.owns(partition) and self._ledgers.taken_to(partition, topic) == taken_to
@@ -105,8 +114,9 @@ class TakeOver:
         """Leave the copies as they are."""
         if self._copying is not None:
             self._copying.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._copying
+            await asyncio.wait(
+                {self._copying}
+            )  # and not for its result: that would hide that we are cancelled
             self._copying = None
 
     async def _copy(self, standbys: list[int]) -> None:
@@ -121,11 +131,29 @@ class TakeOver:
         except Exception as error:
             self._crash(error)
 
-    def _is_of_other_log(self, partition: int, ends: Mapping[int, int], ids: Mapping[str, str]) -> bool:
-        """Whether a whole table stands beside a changelog that was made again and is empty: it can fill that."""
+    async def _can_fill(self, partition: int, end: int, ids: Mapping[str, str]) -> bool:
+        """Whether a whole table stands beside a changelog that was made again, and has not been filled since."""
         table, found = self._table.rows(partition), ids.get(CHANGELOG)
-        is_same = found is not None and _made_from(table) == found
-        return ends[partition] == 0 and stored_offset(table) is not None and is_whole(table) and not is_same
+        made_from = _made_from(table)
+        if stored_offset(table) is None or not is_whole(table) or (found is not None and made_from == found):
+            return False
+        return end == 0 or (
+            None not in (made_from, found) and not await self._names_itself(partition, end, found)
+        )
+
+    async def _names_itself(self, partition: int, end: int, changelog_id: str | None) -> bool:
+        """Whether the changelog says that all is in it: who fills one says so, who did not notice does not."""
+        reader, position = self._broker.changelog, 0
+        await reader.begin({partition: 0})
+        while position < end:
+            for stretch in await reader.read(READ_SECONDS):
+                position = stretch.position
+                if any(
+                    each.key == META_TOPICS and decode_topics(each.value).get(CHANGELOG) == changelog_id
+                    for each in stretch.records
+                ):
+                    return True
+        return False
 
     def _opened(self, partition: int, end: int, ids: Mapping[str, str]) -> Table:
         """The table, without its rows where those cannot be gone on with."""

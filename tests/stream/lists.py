@@ -145,6 +145,8 @@ class ListBroker:
     writers: dict[int, list[ListWriter]] = field(default_factory=dict)
     forgets_deletions: bool = True
     log_file: Path | None = None
+    writer_fails: Exception | None = None
+    """Raised by whatever is written."""
 
     @property
     def asked(self) -> list[str]:
@@ -155,7 +157,8 @@ class ListBroker:
         for partition in partitions:
             for earlier in self.writers.setdefault(partition, []):
                 earlier.is_lost = True
-            self.writers[partition].append(ListWriter(partition, self.changelog.logs[partition]))
+            writer = ListWriter(partition, self.changelog.logs[partition], fails=self.writer_fails)
+            self.writers[partition].append(writer)
         return {partition: self.writers[partition][-1] for partition in partitions}
 
     async def spans(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:

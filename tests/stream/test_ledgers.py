@@ -386,13 +386,37 @@ async def test_losses_stay_until_they_are_accepted(worker: Worker) -> None:
     await worker.take("Mon 11:00 active", 4)
     await worker.ledgers.flush()
     assert len(worker.losses(POLLS)) == len(worker.losses(ZONES)) == 1
-    worker.ledgers.accept_losses(0)
+    noticed_ms = worker.losses(POLLS)[0].noticed_ms
+    worker.ledgers.accept_losses(0, noticed_ms - 1)
     await worker.taken(6)
+    await worker.ledgers.flush()
+    assert len(worker.losses(POLLS)) == 1, "whoever accepts knows of nothing that is noticed later"
+    worker.ledgers.accept_losses(0, noticed_ms + 1000)
+    worker.ledgers.accept_losses(0, noticed_ms - 1)
+    await worker.taken(7)
     await worker.ledgers.flush()
     assert (worker.losses(POLLS), worker.losses(ZONES)) == ((), ())
     assert dict(worker.writer.flushes[-1].rows)[loss_key(ZONES)] is None
     await worker.begin({POLLS: TopicSpan(4, 9, None, "")})
     assert worker.losses() == ()
+
+
+async def test_a_topic_that_nothing_had_come_for_yet_loses_what_comes_and_goes(worker: Worker) -> None:
+    """▲ at 0, [500····  and the table knows of other topics: it is not new"""
+    await worker.taken(3, HOURS)
+    await worker.ledgers.flush()
+    await worker.begin({POLLS: TopicSpan(500, 900, None, "")})
+    (loss,) = worker.losses()
+    assert (loss.from_offset, loss.to_offset) == (0, 500)
+
+
+async def test_a_changelog_without_its_beginning_is_no_table(worker: Worker) -> None:
+    """It was made again while somebody wrote. Polls that are not in it are in the topic, maybe."""
+    worker.table.rows(0).put(META_POSITIONS, b'{"store-polls":800}')
+    await worker.begin({POLLS: TopicSpan(4, 900, 800, "")})
+    assert worker.ledgers.taken_to(0, POLLS) == 4
+    (loss,) = worker.losses()
+    assert (loss.from_offset, loss.to_offset) == (0, 4)
 
 
 async def test_a_topic_that_was_made_again_is_a_loss_and_its_new_id_is_noted(worker: Worker) -> None:

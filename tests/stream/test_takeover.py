@@ -53,11 +53,15 @@ class Worker:
             self.ledgers,
             skip_malformed=False,
             let_in=self.note_let_in,
+            rejoin=self.note_rejoin,
             crash=self.crashes.append,
         )
 
     def note_let_in(self) -> None:
         self.broker.asked.append("let in")
+
+    def note_rejoin(self) -> None:
+        self.broker.asked.append("rejoin")
 
     def log(self, *slots: Slot, partition: int = 0) -> None:
         self.changelog.logs[partition] += slots
@@ -87,6 +91,10 @@ def head(store_id: str) -> tuple[bytes, bytes]:
     return head_key(StoreId(store_id)), EMPTY_HEAD
 
 
+BEGINNING = (FORMAT_KEY, encode_format())
+"""A row of the first flush of every changelog."""
+
+
 # The order
 
 
@@ -108,7 +116,7 @@ async def test_the_last_flush_of_whoever_had_it_before_is_not_missed(worker: Wor
         worker.log(head("s2"), positions(7), MARKER)
         return await own(partitions)
 
-    worker.log(head("s1"), positions(3), MARKER)
+    worker.log(head("s1"), BEGINNING, positions(3), MARKER)
     (before,) = (await own([0])).values()
     worker.broker.own = own_late  # type: ignore[method-assign]
     await worker.take_over([0], [])
@@ -155,8 +163,8 @@ async def test_where_it_fails_no_writer_is_left_open(worker: Worker) -> None:
 
 
 async def test_a_table_at_the_end_of_its_changelog_goes_on(worker: Worker) -> None:
-    worker.log(head("s1"), positions(3), MARKER)
-    worker.left(2, head("s1"), positions(3))
+    worker.log(head("s1"), BEGINNING, positions(3), MARKER)
+    worker.left(3, head("s1"), BEGINNING, positions(3))
     await worker.take_over([0], [])
     assert worker.table.made == []
     assert worker.ledgers.taken_to(0, POLLS) == 3
@@ -164,8 +172,8 @@ async def test_a_table_at_the_end_of_its_changelog_goes_on(worker: Worker) -> No
 
 async def test_a_table_ahead_of_its_changelog_is_made_anew(worker: Worker) -> None:
     """The changelog came back from a copy that is older than the table."""
-    worker.log(head("s1"), positions(3), MARKER)
-    worker.left(3, head("s1"), head("s2"), positions(5))
+    worker.log(head("s1"), BEGINNING, positions(3), MARKER)
+    worker.left(4, head("s1"), head("s2"), BEGINNING, positions(5))
     await worker.take_over([0], [])
     assert worker.table.made == [0]
     assert worker.stores() == [b"Ss1"]
@@ -229,7 +237,7 @@ async def test_a_changelog_that_was_filled_is_one_to_go_on_with(worker: Worker) 
 async def test_a_changelog_filled_in_the_last_moment_before_a_crash_fits_its_table(worker: Worker) -> None:
     """The flush is in the changelog; the offset in the table is still one of the old changelog."""
     worker.left(800, *OLD)
-    worker.log(*OLD, MARKER)
+    worker.log(*OLD[:-1], (META_TOPICS, b'{"storepulse-stores-changelog":"C"}'), OLD[-1], MARKER)
     await worker.take_over([0], [])
     assert worker.table.made == [0]
     assert worker.stores() == [b"Ss1", b"Ss2"]
@@ -246,6 +254,60 @@ async def test_a_table_of_another_changelog_is_made_anew_also_where_its_offset_l
     await worker.take_over([1] if is_copy else [0], [0] if is_copy else [])
     await eventually(lambda: worker.stores() == [b"Ss3"] and is_whole(worker.table.rows(0)))
     assert worker.table.made == [0]
+
+
+async def test_a_whole_table_fills_a_changelog_that_somebody_wrote_to_who_did_not_notice(
+    worker: Worker,
+) -> None:
+    """A worker that had the partition when the changelog was deleted wrote what was new, and no more."""
+    worker.left(800, *OLD)
+    worker.log(head("s3"), positions(7), MARKER)
+    await worker.take_over([0], [])
+    assert worker.table.made == []
+    assert [len(writer.flushes) for writer in worker.broker.writers[0]] == [1]
+    assert worker.stores() == [b"Ss1", b"Ss2"]
+    assert worker.ledgers.taken_to(0, POLLS) == 5
+
+
+async def test_a_changelog_that_is_deleted_under_a_worker_has_its_partitions_taken_over_anew(
+    worker: Worker,
+) -> None:
+    await worker.take_over([0], [])
+    await worker.take_over.look_for_losses()
+    assert worker.ledgers.owns(0)
+    worker.broker.ids[CHANGELOG] = "D"
+    await worker.take_over.look_for_losses()
+    assert not worker.ledgers.owns(0)
+
+
+async def test_a_writer_that_is_lost_while_its_partition_begins_is_no_fault(worker: Worker) -> None:
+    worker.broker.writer_fails = WriterLost(0, "a test")
+    worker.left(800, *OLD)
+    await worker.take_over([0], [])
+    assert worker.broker.asked[-1] == "rejoin"
+    assert not worker.ledgers.owns(0)
+    assert all(writer.is_closed for writer in worker.broker.writers[0])
+
+
+async def test_who_is_told_to_stop_while_copies_come_to_their_end_stops(worker: Worker) -> None:
+    """Else a take-over that was given up would go on, and fence whoever has the partitions now."""
+    await worker.take_over([0], [1])
+    may_end = asyncio.Event()
+
+    async def ends_late() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    worker.take_over._copying = asyncio.create_task(ends_late())
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(worker.take_over([0], [1]))
+    await asyncio.sleep(0.01)
+    stopping.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
 
 
 async def test_a_table_that_does_not_say_which_changelog_it_is_of_goes_on(worker: Worker) -> None:
@@ -314,7 +376,7 @@ async def test_what_ends_a_copy_ends_the_worker(worker: Worker) -> None:
 
 async def test_a_copy_becomes_ours_where_it_is(worker: Worker) -> None:
     await worker.take_over([0], [1])
-    worker.log(head("s9"), positions(4), MARKER, partition=1)
+    worker.log(head("s9"), BEGINNING, positions(4), MARKER, partition=1)
     await eventually(lambda: worker.stores(1) == [b"Ss9"])
     await worker.take_over([0, 1], [])
     assert worker.table.made == []

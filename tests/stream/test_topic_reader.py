@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from schemas.events import encode_hours, encode_poll, encode_zone
 from schemas.stamps import STAMP_HEADER
-from schemas.state import EMPTY_HEAD, Head, decode_head, decode_pages, head_key, pages_prefix
+from schemas.state import (
+    EMPTY_HEAD,
+    FORMAT_KEY,
+    META_POSITIONS,
+    Head,
+    decode_head,
+    decode_pages,
+    encode_format,
+    head_key,
+    pages_prefix,
+)
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, SOURCES, ZONES
 from schemas.values import StoreId, day_of, week_of
 from schemas.whole import ACCEPT_LOSS_HEADER, decode_losses, loss_key
@@ -33,6 +43,7 @@ HOME = partition_of(S1, PARTITIONS)
 ASTRAY = (HOME + 1) % PARTITIONS
 FURTHER_ASTRAY = (HOME + 2) % PARTITIONS
 NOON_MS = utc("2024-03-14 12:00") // 1000
+IN_YEARS_MS = utc("2100-01-01 00:00") // 1000
 
 
 @dataclass
@@ -517,10 +528,11 @@ async def test_a_record_that_accepts_losses_says_nothing_else_whatever_is_in_it(
     fleet.broker.topics[POLLS, HOME] = 3, 4
     fleet.logs[POLLS, HOME] += [Record(POLLS, HOME, n, NOON_MS, b"s1", poll()) for n in range(3)]
     fleet.ledgers.lose(HOME, "a test")
-    fleet.table.rows(HOME)[b"Mpositions"] = b'{"store-polls":1}'
+    fleet.table.rows(HOME)[FORMAT_KEY] = encode_format()
+    fleet.table.rows(HOME)[META_POSITIONS] = b'{"store-polls":1}'
     await fleet.begin(HOME)
     assert len(decode_losses(fleet.table.get(HOME, loss_key(POLLS)))) == 1
-    fleet.send(POLLS, HOME, value, key=key, headers=((ACCEPT_LOSS_HEADER, b""),))
+    fleet.send(POLLS, HOME, value, key=key, at_ms=IN_YEARS_MS, headers=((ACCEPT_LOSS_HEADER, b""),))
     await fleet.read(POLLS, HOME, 3)
     await fleet.flush()
     assert decode_losses(fleet.table.get(HOME, loss_key(POLLS))) == ()

@@ -15,7 +15,7 @@ from tests.chaos.actions import Note
 from tests.chaos.sending import Sending
 from tests.chaos.teller import Teller
 from tests.chaos.world import Ground
-from tests.e2e.harness import until, wait_until_applied, wipe_tables
+from tests.e2e.harness import report_of, until, wait_until_applied, wipe_tables
 from tests.kafka.broker import wipe
 from tests.kafka.harness import Api, Fleet, asked, ends_of, fleet
 
@@ -98,3 +98,27 @@ def test_a_loss_is_told_until_it_is_accepted(loss: str, chaos_ground: Ground, tm
         until(f"/health says {loss}", lambda: says_loss(api))
         ours.done(ours.run("accept-loss", state="operator"))
         until("/health is fine again", lambda: api.health()["status"] == "ok")
+
+
+def test_a_changelog_that_is_deleted_under_a_worker_is_filled_again(
+    chaos_ground: Ground, tmp_path: Path
+) -> None:
+    """Nothing is lost, as long as the worker's folder is there."""
+    wipe(chaos_ground.broker.bootstrap)
+    sending = Sending(Random(1), stores=5, partitions=1, kinds=("single",))
+    with fleet(chaos_ground.url, tmp_path, partitions=1) as ours:
+        worker = ours.ready_worker()
+        tell(ours, polls(sending, _BEFORE))
+        wait_until_applied(worker.state, {(POLLS, 0): _BEFORE})
+        delete_topic(ours, CHANGELOG)
+        tell(ours, polls(sending, _AFTER))
+        until("it is taken over anew", lambda: "filling a changelog" in worker.text)
+        wait_until_applied(worker.state, {(POLLS, 0): _BEFORE + _AFTER})
+        report = ours.report()
+        assert report == report_of(worker.state, tmp_path / "worker.csv")
+        worker.kill()
+        wipe_tables(worker.state)
+        ours.worker()
+        wait_until_applied(worker.state, {(POLLS, 0): _BEFORE + _AFTER})
+        assert report_of(worker.state, tmp_path / "worker.csv") == report
+        assert len(report.splitlines()) == 1 + 5

@@ -52,6 +52,7 @@ class Log:
         self._log.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_kills_and_lost_tables_change_no_report_on_the_embedded_log(seed: int, tmp_path: Path) -> None:
     story, state = embedded_story(seed), tmp_path / "state"

@@ -75,6 +75,7 @@ def test_tables_wiped_right_after_a_kill_are_rebuilt_from_the_changelog(
     assert report_after(state, positions) == expected
 
 
+@pytest.mark.long
 def test_tables_wiped_in_the_middle_of_a_replay_are_rebuilt(
     data: Path, expected: str, tmp_path: Path
 ) -> None:

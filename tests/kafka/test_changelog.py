@@ -107,7 +107,7 @@ def append_junk(ours: Fleet, sample: Sample, kind: str) -> int:
     return offset
 
 
-@pytest.mark.parametrize("kind", kinds_of_junk(JUNK, "a key of nobody", _STOPPING_ONLY))
+@pytest.mark.parametrize("kind", kinds_of_junk(JUNK, "a key of nobody"))
 def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is_named(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:

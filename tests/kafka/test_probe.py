@@ -35,6 +35,7 @@ async def answered(probe: KafkaProbe) -> dict[tuple[str, int], int]:
     raise AssertionError(f"no answer within {SECONDS} s")
 
 
+@pytest.mark.long
 async def test_ends_are_told_at_once_and_again_after_the_broker_was_away(
     own_kafka: KafkaBroker, tmp_path: Path
 ) -> None:

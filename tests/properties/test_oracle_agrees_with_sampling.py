@@ -93,6 +93,7 @@ HALF_AN_HOUR_TWICE = Case(
 )
 
 
+@pytest.mark.long
 @given(case=cases().map(whole_minutes), hours=st.integers(1, 27))
 @example(case=FRIDAY_THAT_NEVER_WAS, hours=27)
 @example(case=HALF_AN_HOUR_TWICE, hours=24)
@@ -105,6 +106,7 @@ def test_the_oracle_adds_up_what_looking_once_a_minute_counts(case: Case, hours:
     assert answer_of_oracle(case, from_us, case.as_of_us) == counted
 
 
+@pytest.mark.long
 @given(case=cases(), data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_the_oracle_is_right_at_single_instants(case: Case, data: st.DataObject) -> None:

@@ -581,6 +581,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
         workers._process.communicate(timeout=10)
 
 
+@pytest.mark.long
 async def test_counts_hold_through_kills_cleaning_and_lost_tables(
     tmp_path: Path, log: EmbeddedLog, workers: Workers
 ) -> None:

@@ -61,8 +61,23 @@ class KafkaBroker:
 
     async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
         """See stream.broker.Broker."""
-        writers = await asyncio.gather(*map(self._own, partitions))
-        return dict(zip(partitions, writers, strict=True))
+        writers: dict[int, PartitionWriter] = {}
+
+        async def become(partition: int) -> None:
+            writers[partition] = await self._own(partition)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for partition in partitions:
+                    group.create_task(become(partition))
+        except BaseException as error:
+            closing = asyncio.gather(*(writer.close() for writer in writers.values()))
+            await asyncio.shield(closing)  # a second cancellation leaves none of them open
+            if isinstance(error, BaseExceptionGroup):
+                first = error.exceptions[0]
+                raise first from first.__cause__
+            raise
+        return writers
 
     async def _own(self, partition: int) -> PartitionWriter:
         transactional_id = TRANSACTIONAL_ID.format(partition=partition)

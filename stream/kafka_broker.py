@@ -8,19 +8,26 @@ and whatever the group believes. Fencing by the group's generation instead lets 
 """
 
 import asyncio
+import ssl
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import (  # type: ignore[import-untyped]
+    BrokerNotAvailableError,
     ClusterAuthorizationFailedError,
     IllegalOperation,
     IncompatibleBrokerVersion,
+    KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
+    KafkaUnavailableError,
     MessageSizeTooLargeError,
+    ReplicaNotAvailableError,
     TransactionalIdAuthorizationFailed,
+    UnknownError,
 )
 
 from schemas.settings import Settings
@@ -35,6 +42,7 @@ from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 TRANSACTIONAL_ID: Final = f"{APP_ID}-{{partition}}"
 """Workers need the rights Write and Describe on the transactional ids that start with `storepulse-`."""
@@ -43,13 +51,26 @@ _BATCH_BYTES: Final = 512 << 10
 _OWN_SECONDS: Final = 15.0
 """How long a broker may take to give a producer its id, before we try anew."""
 _RETRY_SECONDS: Final = 0.5
+_SAY_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 3.0
 _FETCH_MS: Final = 100
 _REFUSALS: Final = (TransactionalIdAuthorizationFailed, ClusterAuthorizationFailedError)
+_PASSING: Final = (
+    BrokerNotAvailableError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    KafkaUnavailableError,
+    ReplicaNotAvailableError,
+    UnknownError,
+)
+"""What waiting mends, beside what aiokafka calls retriable. A code that it does not know is an UnknownError."""
 
 
 class KafkaBroker:
-    """See stream.broker.Broker. Make it in a running event loop; it connects when first asked."""
+    """See stream.broker.Broker. Make it in a running event loop; it connects when first asked.
+
+    Whatever is asked of it and of its changelog waits for a broker that is away, for ever (see _Patience).
+    """
 
     forgets_deletions = True
     log_file = None
@@ -61,8 +82,23 @@ class KafkaBroker:
 
     async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
         """See stream.broker.Broker."""
-        writers = await asyncio.gather(*map(self._own, partitions))
-        return dict(zip(partitions, writers, strict=True))
+        writers: dict[int, PartitionWriter] = {}
+
+        async def become(partition: int) -> None:
+            writers[partition] = await self._own(partition)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for partition in partitions:
+                    group.create_task(become(partition))
+        except BaseException as error:
+            closing = asyncio.gather(*(writer.close() for writer in writers.values()))
+            await asyncio.shield(closing)  # a second cancellation leaves none of them open
+            if isinstance(error, BaseExceptionGroup):
+                first = error.exceptions[0]
+                raise first from first.__cause__
+            raise
+        return writers
 
     async def _own(self, partition: int) -> PartitionWriter:
         transactional_id = TRANSACTIONAL_ID.format(partition=partition)
@@ -99,21 +135,22 @@ class KafkaBroker:
 
     async def spans(self, partitions: Collection[At]) -> dict[At, tuple[int, int]]:
         """See stream.broker.Broker."""
-        consumer, asked = await self._asking.consumer(), [TopicPartition(*at) for at in partitions]
-        first, end = await asyncio.gather(consumer.beginning_offsets(asked), consumer.end_offsets(asked))
+        asked = [TopicPartition(*at) for at in partitions]
+        first, end = await self._asking.ask(
+            lambda consumer: asyncio.gather(consumer.beginning_offsets(asked), consumer.end_offsets(asked))
+        )
         return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in asked}
 
     async def committed(self, partitions: Collection[At]) -> dict[At, int]:
         """See stream.broker.Broker."""
-        consumer = await self._asking.consumer()
-        offsets = await asyncio.gather(*(consumer.committed(TopicPartition(*at)) for at in partitions))
+        asked = [TopicPartition(*at) for at in partitions]
+        offsets = await self._asking.ask(lambda consumer: asyncio.gather(*map(consumer.committed, asked)))
         return {at: offset for at, offset in zip(partitions, offsets, strict=True) if offset is not None}
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """See stream.broker.Broker. Kafka from 2.8 on has them."""
-        consumer = await self._asking.consumer()
         try:
-            return await topic_ids(consumer, topics)
+            return await self._asking.ask(lambda consumer: topic_ids(consumer, topics))
         except IncompatibleBrokerVersion:
             return {}
 
@@ -235,20 +272,23 @@ class KafkaChangelog:
     async def begin(self, positions: Mapping[int, int]) -> None:
         """See stream.changelog.ChangelogReader."""
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **self._options,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=_FETCH_MS,
-                max_partition_fetch_bytes=4 << 20,
-            )
-            await _started(consumer)
-            self._consumer = consumer
+            self._consumer = await _Patience().wait_for(self._connected)
         self._reading = tuple(TopicPartition(CHANGELOG, partition) for partition in positions)
         self._consumer.assign(self._reading)
         for tp in self._reading:
             self._consumer.seek(tp, positions[tp.partition])
+
+    async def _connected(self) -> Any:
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_MS,
+            max_partition_fetch_bytes=4 << 20,
+        )
+        await _started(consumer)
+        return consumer
 
     async def read(self, timeout_s: float) -> list[Stretch]:
         """See stream.changelog.ChangelogReader."""
@@ -278,9 +318,23 @@ class _Asking:
         self._options = {**options, "isolation_level": isolation_level}
         self._connecting = asyncio.Lock()
         self._consumer: Any = None
+        self._patience = _Patience()
 
-    async def consumer(self) -> Any:
-        """The consumer. Raises KafkaError."""
+    async def ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
+        """The answer to a question to the consumer; see _Patience."""
+
+        async def once() -> T:
+            return await question(await self._connected())
+
+        return await self._patience.wait_for(once)
+
+    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """Where partitions of a topic end."""
+        asked = [TopicPartition(topic, partition) for partition in partitions]
+        ends = await self.ask(lambda consumer: consumer.end_offsets(asked))
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def _connected(self) -> Any:
         async with self._connecting:
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(**self._options, group_id=APP_ID, enable_auto_commit=False)
@@ -288,17 +342,50 @@ class _Asking:
                 self._consumer = consumer
         return self._consumer
 
-    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
-        """Where partitions of a topic end. Raises KafkaError."""
-        consumer = await self.consumer()
-        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
-        return {tp.partition: offset for tp, offset in ends.items()}
-
     async def close(self) -> None:
         """Let go of the broker."""
         if self._consumer is not None:
             await _close(self._consumer)
             self._consumer = None
+
+
+class _Patience:
+    """Tries again while the broker is away, for ever, and says so now and then."""
+
+    def __init__(self) -> None:
+        self._said_s: float | None = None
+
+    async def wait_for(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` gives in the end. Raises at once what no waiting mends, KafkaError and OSError among that.
+
+        Whoever gives it up finds the broker's last error as the cause of the cancellation.
+        """
+        last: Exception | None = None
+        try:
+            while True:
+                try:
+                    return await attempt()
+                except (KafkaError, OSError) as error:  # TimeoutError is one
+                    if not _passes(error):
+                        raise
+                    last = error
+                self._say(last)
+                await asyncio.sleep(_RETRY_SECONDS)
+        except asyncio.CancelledError as given_up:
+            raise given_up from last
+
+    def _say(self, error: Exception) -> None:
+        now_s = time.monotonic()
+        if self._said_s is None or now_s - self._said_s > _SAY_SECONDS:
+            self._said_s = now_s
+            log.warning("Kafka does not answer a question; asking again until it does", cause=repr(error))
+
+
+def _passes(error: Exception) -> bool:
+    """Whether waiting may mend an error; rights, passwords and certificates it does not."""
+    if isinstance(error, OSError):
+        return not isinstance(error, ssl.SSLCertVerificationError)
+    return isinstance(error, _PASSING) or bool(getattr(error, "retriable", False))
 
 
 class _RowsFailed(Exception):

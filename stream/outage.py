@@ -67,6 +67,20 @@ class Outage:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await self._ask()
+        except TimeoutError as error:
+            return _text(_last_error(error)) or f"nothing came back within {_ANSWER_SECONDS:g} s"
         except Exception as error:  # whatever it raises is what is wrong with it
-            return str(error) or type(error).__name__
+            return _text(error)
         return ""
+
+
+def _last_error(given_up: BaseException) -> BaseException | None:
+    """What had gone wrong when a question was given up; None where nothing had."""
+    error: BaseException | None = given_up
+    while isinstance(error, TimeoutError | asyncio.CancelledError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _text(error: BaseException | None) -> str:
+    return "" if error is None else str(error) or type(error).__name__

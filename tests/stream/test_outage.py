@@ -50,6 +50,19 @@ async def test_a_broker_that_does_not_answer_ends_it_with_the_cause() -> None:
         await asyncio.wait_for(watched.watch(), _SECONDS)
 
 
+async def test_a_broker_that_says_nothing_at_all_ends_it_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outage, "_ANSWER_SECONDS", 0.05)
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    watched = Outage(_PATIENCE_S, waits)
+    with pytest.raises(BrokerLost, match=r"no answer for 0 s: nothing came back within 0\.05 s"):
+        await asyncio.wait_for(watched.watch(), _SECONDS)
+
+
 async def test_the_patience_for_the_group_begins_when_the_broker_is_back() -> None:
     """Away for a little less than the patience, then the group needs as long: neither is too long alone."""
     is_back = asyncio.Event()

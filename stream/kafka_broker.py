@@ -52,6 +52,8 @@ _OWN_SECONDS: Final = 15.0
 """How long a broker may take to give a producer its id, before we try anew."""
 _RETRY_SECONDS: Final = 0.5
 _SAY_SECONDS: Final = 60.0
+_TRANSACTION_SECONDS: Final = 300.0
+"""How long a flush may take: filling a changelog again, or meeting a broker that restarts. Kafka allows 900."""
 _CLOSE_SECONDS: Final = 3.0
 _FETCH_MS: Final = 100
 _REFUSALS: Final = (TransactionalIdAuthorizationFailed, ClusterAuthorizationFailedError)
@@ -109,6 +111,7 @@ class KafkaBroker:
                 transactional_id=transactional_id,
                 max_batch_size=_BATCH_BYTES,
                 max_request_size=MOST_ROW_BYTES,
+                transaction_timeout_ms=round(_TRANSACTION_SECONDS * 1000),
             )
             try:
                 async with asyncio.timeout(_OWN_SECONDS):
@@ -201,7 +204,10 @@ class KafkaWriter:
 
     async def _written(self, writing: "asyncio.Task[int]") -> int:
         try:
-            return await writing
+            async with asyncio.timeout(_TRANSACTION_SECONDS):
+                return await writing
+        except TimeoutError:  # a topic that was deleted, say: aiokafka asks for it for ever
+            raise WriterLost(self.partition, f"not written within {_TRANSACTION_SECONDS:g} s") from None
         except asyncio.CancelledError:
             if self.is_lost:  # by `close`, not by whoever awaits this
                 raise WriterLost(self.partition, "it was let go") from None

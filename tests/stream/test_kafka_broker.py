@@ -4,7 +4,7 @@ No Kafka is needed: the clients of aiokafka are fakes that fail as it does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from ssl import SSLCertVerificationError
 from types import SimpleNamespace
@@ -28,8 +28,9 @@ from structlog.testing import capture_logs
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
 from stream import kafka_broker, outage
+from stream.broker import Rows, WriterLost
 from stream.errors import BrokerLost, TopicsUnusable
-from stream.kafka_broker import KafkaBroker
+from stream.kafka_broker import KafkaBroker, KafkaWriter
 from stream.outage import Outage
 
 _SECONDS: Final = 10.0
@@ -52,6 +53,23 @@ class FakeKafka:
             raise self.for_ever
         if self.errors:
             raise self.errors.pop(0)
+
+
+async def test_a_flush_that_comes_to_no_end_loses_its_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for a topic that was deleted, say."""
+
+    class Waiting:
+        async def begin_transaction(self) -> None:
+            await asyncio.Event().wait()
+
+    async def no_rows() -> AsyncIterator[Rows]:
+        yield []
+
+    monkeypatch.setattr(kafka_broker, "_TRANSACTION_SECONDS", _PATIENCE_S)
+    writer = KafkaWriter(3, Waiting())
+    with pytest.raises(WriterLost, match=r"not written within 0\.05 s"):
+        await asyncio.wait_for(writer.write(no_rows(), [], {}), _SECONDS)
+    assert writer.is_lost
 
 
 class FakeConsumer:

@@ -40,6 +40,13 @@ log = structlog.get_logger(__name__)
 _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 """A backlog makes many small objects, none of them in cycles: looking for cycles less often saves a twentieth."""
 _COMMIT_SECONDS: Final = 0.5
+_IDLE_SECONDS: Final = 10 * 365 * 86_400.0
+"""How long a member may fetch nothing and keep its place in the group: for ever, in effect.
+
+aiokafka takes a worker without partitions, or one that restores its tables, for idle: it would leave the group, and
+not join again before it fetches. One that hangs is seen by its lag in /health. Kafka is never told of this; the
+`broker_rebalance_timeout` says how long it waits for a member in a rebalance.
+"""
 _STOP_SECONDS: Final = 8.0
 """How long stopping may take; what is not acknowledged by then is delivered again."""
 _FAILED_STOP_SECONDS: Final = 0.7
@@ -115,6 +122,7 @@ def _create_app(settings: Settings, partitions: int) -> faust.App:
         topic_replication_factor=settings.replication,
         topic_disable_leader=True,
         broker_commit_interval=_COMMIT_SECONDS,
+        broker_max_poll_interval=_IDLE_SECONDS,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=_EVENTS_BUFFERED,
         stream_wait_empty=True,

@@ -45,12 +45,13 @@ class Outage:
         said_s = 0.0
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            asked_s = time.monotonic()
             cause = await self._cause()
             now_s = time.monotonic()
             if not cause:
                 self._unanswered_s = None
             elif self._unanswered_s is None:
-                self._unanswered_s = now_s
+                self._unanswered_s = asked_s
             if self._unanswered_s is not None and now_s - self._unanswered_s > self._patience_s:
                 raise BrokerLost(f"no answer for {self._patience_s:.0f} s: {cause}")
             # While the broker is away nobody can be let in; the time counts from when it is back.

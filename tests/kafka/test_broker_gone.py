@@ -1,5 +1,6 @@
 """The broker is away: at start a clear end, in the middle a pause."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,19 @@ from typing import Final
 
 import pytest
 
+from schemas.settings import Settings
+from schemas.topics import CHANGELOG, POLLS
 from scripts.kafka.broker import KafkaBroker
+from stream import kafka_broker
+from stream.topics import declare_topics
 from tests.e2e.harness import free_port
 from tests.kafka.harness import Sample, fleet, sample_in
 
 _SPEED: Final = 60_000
 """Eight days in about 12 s, one poll a record."""
+_AWAY_SECONDS: Final = 45.0
+"""aiokafka gives a question up after 40."""
+_BACK_SECONDS: Final = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +71,33 @@ def test_a_broker_that_does_not_answer_is_named_and_tried_again_for_as_long_as_s
     assert process.text.count("no Kafka broker answers yet") >= 2
     assert "Traceback" not in process.text
     assert took_s > 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("has_asked", [True, False], ids=["connected before", "never connected"])
+async def test_what_is_asked_of_a_broker_that_is_away_is_answered_when_it_is_back(
+    has_asked: bool, own_kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    settings = Settings(state=tmp_path, broker=f"kafka://{own_kafka.bootstrap}", partitions=1)
+    await declare_topics(settings)
+    broker, at = kafka_broker.KafkaBroker(settings), (POLLS, 0)
+    if has_asked:
+        await broker.spans([at])
+        await broker.changelog.readable_ends([0])
+    await asyncio.to_thread(own_kafka.kill)
+    asking = asyncio.gather(
+        broker.spans([at]),
+        broker.committed([at]),
+        broker.topic_ids([POLLS, CHANGELOG]),
+        broker.changelog.ends([0]),
+        broker.changelog.readable_ends([0]),
+        broker.changelog.begin({0: 0}),
+    )
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(asking), _AWAY_SECONDS)
+    await asyncio.to_thread(own_kafka.start)
+    async with asyncio.timeout(_BACK_SECONDS):
+        spans, committed, ids, ends, readable_ends, _ = await asking
+    await broker.close()
+    assert (spans, committed, ends, readable_ends) == ({at: (0, 0)}, {}, {0: 0}, {0: 0})
+    assert set(ids) == {POLLS, CHANGELOG}

@@ -63,6 +63,22 @@ async def test_a_broker_that_says_nothing_at_all_ends_it_with_a_sentence(
         await asyncio.wait_for(watched.watch(), _SECONDS)
 
 
+async def test_the_patience_counts_from_when_a_question_was_asked_not_from_when_it_was_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outage, "_ANSWER_SECONDS", 2 * _PATIENCE_S)
+    asked = 0
+
+    async def waits() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+
+    with pytest.raises(BrokerLost):
+        await asyncio.wait_for(Outage(_PATIENCE_S, waits).watch(), _SECONDS)
+    assert asked == 1
+
+
 async def test_the_patience_for_the_group_begins_when_the_broker_is_back() -> None:
     """Away for a little less than the patience, then the group needs as long: neither is too long alone."""
     is_back = asyncio.Event()

@@ -125,6 +125,10 @@ def missing(owner: object, *names: str) -> list[str]:
         (AIOKafkaConsumer.start, "isolation_level=self._isolation_level"),
         (AIOKafkaConsumer.start, "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (AIOKafkaConsumer.start, "self._coordinator = GroupCoordinator("),
+        (AIOKafkaConsumer.start, "max_poll_interval_ms=self._max_poll_interval_ms"),
+        (AIOKafkaConsumer.start, "rebalance_timeout_ms=self._rebalance_timeout_ms"),
+        (GroupCoordinator._heartbeat_routine, "self._maybe_leave_group("),
+        (GroupCoordinator._heartbeat_routine, "self._do_heartbeat("),
         (AIOKafkaConsumer, "self._subscription = SubscriptionState("),
         (AIOKafkaConsumer, "self._client = AIOKafkaClient("),
         # the thread of the client

@@ -8,26 +8,19 @@ and whatever the group believes. Fencing by the group's generation instead lets 
 """
 
 import asyncio
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import (  # type: ignore[import-untyped]
-    BrokerNotAvailableError,
     ClusterAuthorizationFailedError,
     IllegalOperation,
     IncompatibleBrokerVersion,
-    KafkaConnectionError,
     KafkaError,
-    KafkaTimeoutError,
-    KafkaUnavailableError,
     MessageSizeTooLargeError,
-    ReplicaNotAvailableError,
     TransactionalIdAuthorizationFailed,
-    UnknownError,
 )
 
 from schemas.settings import Settings
@@ -38,6 +31,7 @@ from stream.changelog import Stretch
 from stream.connection import client_options
 from stream.embedded.log import Record
 from stream.errors import RowTooLarge, TopicsUnusable
+from stream.kafka_asking import CLOSE_SECONDS, Asking, Patience, close_client, seen, started
 from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
 
@@ -51,27 +45,16 @@ _BATCH_BYTES: Final = 512 << 10
 _OWN_SECONDS: Final = 15.0
 """How long a broker may take to give a producer its id, before we try anew."""
 _RETRY_SECONDS: Final = 0.5
-_SAY_SECONDS: Final = 60.0
 _TRANSACTION_SECONDS: Final = 300.0
 """How long a flush may take: filling a changelog again, or meeting a broker that restarts. Kafka allows 900."""
-_CLOSE_SECONDS: Final = 3.0
 _FETCH_MS: Final = 100
 _REFUSALS: Final = (TransactionalIdAuthorizationFailed, ClusterAuthorizationFailedError)
-_PASSING: Final = (
-    BrokerNotAvailableError,
-    KafkaConnectionError,
-    KafkaTimeoutError,
-    KafkaUnavailableError,
-    ReplicaNotAvailableError,
-    UnknownError,
-)
-"""What waiting mends, beside what aiokafka calls retriable. A code that it does not know is an UnknownError."""
 
 
 class KafkaBroker:
     """See stream.broker.Broker. Make it in a running event loop; it connects when first asked.
 
-    Whatever is asked of it and of its changelog waits for a broker that is away, for ever (see _Patience).
+    Whatever is asked of it and of its changelog waits for a broker that is away, for ever (see Patience).
     """
 
     forgets_deletions = True
@@ -79,7 +62,7 @@ class KafkaBroker:
 
     def __init__(self, settings: Settings) -> None:
         self._options = client_options(settings)
-        self._asking = _Asking(self._options, "read_uncommitted")
+        self._asking = Asking(self._options, "read_uncommitted")
         self.changelog = KafkaChangelog(self._options, self._asking)
 
     async def own(self, partitions: Collection[int]) -> dict[int, PartitionWriter]:
@@ -117,7 +100,7 @@ class KafkaBroker:
                 async with asyncio.timeout(_OWN_SECONDS):
                     await producer.start()
             except _REFUSALS as error:
-                await _close(producer)
+                await close_client(producer)
                 raise TopicsUnusable(
                     f"Kafka does not let this worker write in transactions ({error!r}): give its user the rights "
                     "Write and Describe on the transactional ids that start with storepulse-"
@@ -128,10 +111,10 @@ class KafkaBroker:
                         "cannot become a partition's writer yet", partition=partition, cause=repr(error)
                     )
                     has_said = True
-                await _close(producer)
+                await close_client(producer)
                 await asyncio.sleep(_RETRY_SECONDS)
             except BaseException:
-                await _close(producer)
+                await close_client(producer)
                 raise
             else:
                 return KafkaWriter(partition, producer)
@@ -200,7 +183,7 @@ class KafkaWriter:
             raise
         finally:
             for each in sending:
-                each.add_done_callback(_seen)
+                each.add_done_callback(seen)
 
     async def _written(self, writing: "asyncio.Task[int]") -> int:
         try:
@@ -252,18 +235,18 @@ class KafkaWriter:
         """
         self.is_lost = True
         if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=_CLOSE_SECONDS)
+            await asyncio.wait({self._writing}, timeout=CLOSE_SECONDS)
             self._writing.cancel()
-        await _close(self._producer)
+        await close_client(self._producer)
 
 
 class KafkaChangelog:
     """The changelog, read committed (see stream.changelog.ChangelogReader)."""
 
-    def __init__(self, options: Mapping[str, Any], asking: "_Asking") -> None:
+    def __init__(self, options: Mapping[str, Any], asking: "Asking") -> None:
         self._options = options
         self._asking = asking
-        self._asking_committed = _Asking(options, "read_committed")
+        self._asking_committed = Asking(options, "read_committed")
         self._consumer: Any = None
         self._reading: tuple[Any, ...] = ()
 
@@ -278,7 +261,7 @@ class KafkaChangelog:
     async def begin(self, positions: Mapping[int, int]) -> None:
         """See stream.changelog.ChangelogReader."""
         if self._consumer is None:
-            self._consumer = await _Patience().wait_for(self._connected)
+            self._consumer = await Patience().wait_for(self._connected)
         self._reading = tuple(TopicPartition(CHANGELOG, partition) for partition in positions)
         self._consumer.assign(self._reading)
         for tp in self._reading:
@@ -293,7 +276,7 @@ class KafkaChangelog:
             fetch_max_wait_ms=_FETCH_MS,
             max_partition_fetch_bytes=4 << 20,
         )
-        await _started(consumer)
+        await started(consumer)
         return consumer
 
     async def read(self, timeout_s: float) -> list[Stretch]:
@@ -313,85 +296,8 @@ class KafkaChangelog:
         """See stream.changelog.ChangelogReader."""
         await self._asking_committed.close()
         if self._consumer is not None:
-            await _close(self._consumer)
+            await close_client(self._consumer)
             self._consumer = None
-
-
-class _Asking:
-    """A consumer that only asks, connected when first needed; `isolation_level` says where a topic ends for it."""
-
-    def __init__(self, options: Mapping[str, Any], isolation_level: str) -> None:
-        self._options = {**options, "isolation_level": isolation_level}
-        self._connecting = asyncio.Lock()
-        self._consumer: Any = None
-        self._patience = _Patience()
-
-    async def ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
-        """The answer to a question to the consumer; see _Patience."""
-
-        async def once() -> T:
-            return await question(await self._connected())
-
-        return await self._patience.wait_for(once)
-
-    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
-        """Where partitions of a topic end."""
-        asked = [TopicPartition(topic, partition) for partition in partitions]
-        ends = await self.ask(lambda consumer: consumer.end_offsets(asked))
-        return {tp.partition: offset for tp, offset in ends.items()}
-
-    async def _connected(self) -> Any:
-        async with self._connecting:
-            if self._consumer is None:
-                consumer = AIOKafkaConsumer(**self._options, group_id=APP_ID, enable_auto_commit=False)
-                await _started(consumer)
-                self._consumer = consumer
-        return self._consumer
-
-    async def close(self) -> None:
-        """Let go of the broker."""
-        if self._consumer is not None:
-            await _close(self._consumer)
-            self._consumer = None
-
-
-class _Patience:
-    """Tries again while the broker is away, for ever, and says so now and then."""
-
-    def __init__(self) -> None:
-        self._said_s: float | None = None
-
-    async def wait_for(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What `attempt` gives in the end. Raises at once what no waiting mends, KafkaError and OSError among that.
-
-        Whoever gives it up finds the broker's last error as the cause of the cancellation.
-        """
-        last: Exception | None = None
-        try:
-            while True:
-                try:
-                    return await attempt()
-                except (KafkaError, OSError) as error:  # TimeoutError is one
-                    if not _passes(error):
-                        raise
-                    last = error
-                self._say(last)
-                await asyncio.sleep(_RETRY_SECONDS)
-        except asyncio.CancelledError as given_up:
-            raise given_up from last
-
-    def _say(self, error: Exception) -> None:
-        now_s = time.monotonic()
-        if self._said_s is None or now_s - self._said_s > _SAY_SECONDS:
-            self._said_s = now_s
-            log.warning("Kafka does not answer a question; asking again until it does", cause=repr(error))
-
-
-def _passes(error: Exception) -> bool:
-    """Whether waiting may mend an error; rights, passwords and certificates it does not."""
-    if isinstance(error, OSError):
-        return not isinstance(error, ssl.SSLCertVerificationError)
-    return isinstance(error, _PASSING) or bool(getattr(error, "retriable", False))
 
 
 class _RowsFailed(Exception):
@@ -426,25 +332,3 @@ def record_of(record: Any) -> Record:
         record.value,
         tuple(record.headers),
     )
-
-
-async def _started(consumer: Any) -> None:
-    try:
-        await consumer.start()
-    except BaseException:
-        await _close(consumer)
-        raise
-
-
-async def _close(client: Any) -> None:
-    """Close a client of aiokafka, which may wait for a broker that is gone; then it is left behind."""
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait({stopping}, timeout=_CLOSE_SECONDS)
-    stopping.add_done_callback(_seen)
-    stopping.cancel()
-
-
-def _seen(future: "asyncio.Future[Any]") -> None:
-    """Look at how a future ended, which asyncio would complain about otherwise."""
-    if not future.cancelled():
-        future.exception()

@@ -27,7 +27,7 @@ from structlog.testing import capture_logs
 
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
-from stream import kafka_broker, outage
+from stream import kafka_asking, kafka_broker, outage
 from stream.broker import Rows, WriterLost
 from stream.errors import BrokerLost, TopicsUnusable
 from stream.kafka_broker import KafkaBroker, KafkaWriter
@@ -140,9 +140,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
         kafka.call()
         return {POLLS: "id"}
 
-    monkeypatch.setattr(kafka_broker, "AIOKafkaConsumer", lambda **_: FakeConsumer(kafka))
+    for module in (kafka_asking, kafka_broker):
+        monkeypatch.setattr(module, "AIOKafkaConsumer", lambda **_: FakeConsumer(kafka))
     monkeypatch.setattr(kafka_broker, "topic_ids", topic_ids)
-    monkeypatch.setattr(kafka_broker, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(kafka_asking, "_RETRY_SECONDS", 0.001)
     return kafka
 
 
@@ -220,7 +221,7 @@ async def test_a_long_outage_is_said_now_and_then(
         now_s += 25  # a try each 25 s: said at the first, the fourth and the seventh
         return now_s
 
-    monkeypatch.setattr("stream.kafka_broker.time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr("stream.kafka_asking.time", SimpleNamespace(monotonic=monotonic))
     fake.errors = [NodeNotReadyError(f"try {number}") for number in range(1, 9)]
     with capture_logs() as logs:
         await broker.spans([_AT])

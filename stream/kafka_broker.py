@@ -10,7 +10,7 @@ and whatever the group believes. Fencing by the group's generation instead lets 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
@@ -36,7 +36,6 @@ from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 TRANSACTIONAL_ID: Final = f"{APP_ID}-{{partition}}"
 """Workers need the rights Write and Describe on the transactional ids that start with `storepulse-`."""

@@ -25,10 +25,11 @@ from typing import Final
 import rocksdict
 
 from query_api.secondaries import logs_of
+from schemas.rows import RowsUnreadable, Table, rows_of
 from schemas.settings import Settings
 from schemas.topics import TABLE
 from scripts.copy_errors import TableUnreadable
-from stream.rocks import Table, open_table
+from stream.rocks import open_table
 
 PATIENCE_S: Final = 30.0
 """How long to try to get a whole view. Opening one takes some 10 ms, a busy worker's logs go after seconds."""
@@ -52,36 +53,23 @@ def partitions_in(settings: Settings) -> list[int]:
 def still_table(path: Path) -> Iterator[Table]:
     """The table at `path` as it is at one moment between two flushes, until the block ends.
 
-    Its writer, if there is one, is not held up. Raises TableUnreadable after `PATIENCE_S`.
+    Its writer, if there is one, is not held up. Raises TableUnreadable after `PATIENCE_S`, and where the block
+    meets rows that cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="storepulse-") as folder:
         table = _whole_view(path, Path(folder))
         try:
             yield table
+        except RowsUnreadable as error:
+            raise TableUnreadable(error.path, error.cause) from error
         finally:
             table.close()
-
-
-def rows_of(table: Table, from_key: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-    """The rows from a key on, ascending.
-
-    Raises TableUnreadable where RocksDB cannot read on: `table.items()` would end there, as if that were all.
-    """
-    rows = table.iter()
-    rows.seek(from_key)
-    while rows.valid():
-        yield rows.key(), rows.value()
-        rows.next()
-    try:
-        rows.status()
-    except Exception as error:  # rocksdict has no narrower one
-        raise TableUnreadable(Path(table.path()), str(error)) from error
 
 
 def copy_rows(table: Table, path: Path) -> None:
     """Make a table at `path` with all rows of `table`, also those that it keeps for itself.
 
-    14,092 stores, 113,000 rows: half a second. Raises TableUnreadable, and what RocksDB raises of the copy.
+    14,092 stores, 113,000 rows: half a second. Raises RowsUnreadable, and what RocksDB raises of the copy.
     """
     copy = open_table(path)
     try:

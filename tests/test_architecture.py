@@ -199,6 +199,7 @@ def test_local_time_exists_in_one_module_and_zone_names_in_one_other() -> None:
 def test_rocksdb_is_known_to_its_writer_its_readers_and_its_copier_alone() -> None:
     assert importers_of("rocksdict") == {
         "schemas.rows",
+        "schemas.views",
         "stream.rocks",
         "query_api.reader",
         "query_api.scans",

@@ -2,7 +2,7 @@
 
     QueryError
     ├── StateUnreadable        the tables cannot be read just now
-    │   ├── TableUnreadable    RocksDB does not open one
+    │   ├── TableUnreadable    RocksDB does not open one, which may pass
     │   ├── TableBroken        one is open, and some of its rows cannot be read
     │   ├── OtherZoneDatabase  one was made with another zone database
     │   ├── StateRestoring     one is missing, or not whole yet
@@ -38,7 +38,7 @@ class StateUnreadable(QueryError):
 
 
 class TableUnreadable(StateUnreadable):
-    """RocksDB does not open the table of `partition`; `cause` is its text."""
+    """RocksDB does not open the table of `partition`, which may pass; `cause` is its text."""
 
     def __init__(self, partition: int, cause: str) -> None:
         super().__init__(

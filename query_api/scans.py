@@ -7,11 +7,12 @@ here raises schemas.rows.RowsUnreadable where a table is broken.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 import rocksdict
 
-from schemas.rows import Table, check_end, first_value, rows_of
+from schemas.rows import Table, check_nothing_after, first_value, rows_of
 from schemas.state import HEAD_END, HEAD_FIRST
 
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
@@ -20,9 +21,7 @@ _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 def head_scan(table: Table) -> "HeadScan":
     """All heads of one table."""
     options = until(HEAD_END)
-    rows = table.iter(read_opt=options)
-    rows.seek(HEAD_FIRST)
-    return HeadScan(table, rows, options)
+    return HeadScan(table, table.items(from_key=HEAD_FIRST, read_opt=options), options)
 
 
 def value_of(table: Table, key: bytes) -> bytes | None:
@@ -55,25 +54,25 @@ class HeadScan:
     """The rows of one table from a key on, and those read that are not yet handed out."""
 
     table: Table
-    rows: rocksdict.RdictIter
+    more: Iterator[Any]
     options: rocksdict.ReadOptions
+    last: bytes = HEAD_FIRST
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
     def fill(self, size: int) -> None:
         """Read on until there are `size` rows, or the table ends.
 
-        No tuples, and no generator: 14,228 heads in 35 ms instead of 38.
+        No list of tuples: that would be work for the garbage collector, row by row. And rocksdict's `items`, though
+        its end must be looked into: an iterator that is asked for its status takes a tenth longer.
         """
         add_key, add_value = self.keys.append, self.values.append
-        valid, key, value, go_on = self.rows.valid, self.rows.key, self.rows.value, self.rows.next
-        for _ in range(size - len(self.keys)):
-            if not valid():
-                check_end(self.rows, self.table)
-                return
-            add_key(key())
-            add_value(value())
-            go_on()
+        for key, value in islice(self.more, size - len(self.keys)):
+            add_key(key)
+            add_value(value)
+        self.last = self.keys[-1] if self.keys else self.last
+        if len(self.keys) < size:
+            check_nothing_after(self.last, self.table, self.options)
 
     def take(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
         """Hand out the rows up to a key (None: all)."""

@@ -7,7 +7,7 @@ Owns: iterating, and telling the end of the rows from a fault. Must not know: wh
                    not valid, status() raises             not valid, status() is silent
 
 At both RocksDB's iterator is just not valid any more. The `items`, `keys` and `values` of rocksdict never ask for
-the status: to them the rows end at the fault. So whoever scans does it here, or ends with `check_end`.
+the status: to them the rows end at the fault. So whoever scans does it here, or ends with `check_nothing_after`.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def rows_of(
     while rows.valid():
         yield rows.key(), rows.value()
         rows.next()
-    check_end(rows, table)
+    _check_end(rows, table)
 
 
 def keys_of(table: Table, from_key: bytes = b"") -> Iterator[bytes]:
@@ -51,7 +51,7 @@ def keys_of(table: Table, from_key: bytes = b"") -> Iterator[bytes]:
     while rows.valid():
         yield rows.key()
         rows.next()
-    check_end(rows, table)
+    _check_end(rows, table)
 
 
 def first_value(table: Table, from_key: bytes, options: rocksdict.ReadOptions) -> bytes | None:
@@ -60,11 +60,25 @@ def first_value(table: Table, from_key: bytes, options: rocksdict.ReadOptions) -
     rows.seek(from_key)
     if rows.valid():
         return cast(bytes, rows.value())
-    check_end(rows, table)
+    _check_end(rows, table)
     return None
 
 
-def check_end(rows: rocksdict.RdictIter, table: Table) -> None:
+def check_nothing_after(key: bytes, table: Table, options: rocksdict.ReadOptions) -> None:
+    """Raises RowsUnreadable where a scan that ended at `key`, with the same options, has not come to the end.
+
+    Only of a table that nobody has written, or caught up, since that scan began.
+    """
+    rows = table.iter(read_opt=options)
+    rows.seek(key)
+    if rows.valid() and rows.key() == key:
+        rows.next()
+    if rows.valid():
+        raise RowsUnreadable(Path(table.path()), "some were read at the second attempt only")
+    _check_end(rows, table)
+
+
+def _check_end(rows: rocksdict.RdictIter, table: Table) -> None:
     """Raises RowsUnreadable where `rows`, which are not valid any more, stopped at a fault."""
     try:
         rows.status()

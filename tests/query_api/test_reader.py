@@ -278,6 +278,17 @@ def test_a_broken_table_is_named_and_read_again_once_it_is_repaired(tables: Tabl
     assert ids(reader) == ["s1"]
 
 
+@pytest.mark.parametrize("chunk", [7, 1_000, 32_768])
+def test_heads_that_cannot_be_read_are_no_end_of_the_stores(
+    tables: Tables, settings: Settings, chunk: int
+) -> None:
+    tables.break_rows(head_key(StoreId("s")), Shelf().add(polls("Mon 10:00 active")).bytes[0])
+    reader = Reader(settings, chunk)
+    with pytest.raises(TableBroken):
+        ids(reader)
+    reader.close()
+
+
 def test_a_head_that_cannot_be_read_is_no_store_without_one(tables: Tables, reader: Reader) -> None:
     value = Shelf().add(polls("Mon 10:00 active")).bytes[0]
     tables.break_rows(head_key(StoreId("s")), value)

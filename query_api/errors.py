@@ -2,7 +2,8 @@
 
     QueryError
     ├── StateUnreadable        the tables cannot be read just now
-    │   ├── TableUnreadable    RocksDB refuses one
+    │   ├── TableUnreadable    RocksDB does not open one, which may pass
+    │   ├── TableBroken        one is open, and some of its rows cannot be read
     │   ├── OtherZoneDatabase  one was made with another zone database
     │   ├── StateRestoring     one is missing, or not whole yet
     │   └── FolderUnwritable   we cannot write what reading takes
@@ -23,6 +24,7 @@ schemas.state.NewerState stands beside them: stored bytes that a newer version w
 
 from pathlib import Path
 
+from schemas.rows import RowsUnreadable
 from schemas.values import format_timestamp
 from stream.core.windows import Window
 
@@ -36,7 +38,7 @@ class StateUnreadable(QueryError):
 
 
 class TableUnreadable(StateUnreadable):
-    """RocksDB does not open the table of `partition`; `cause` is its text."""
+    """RocksDB does not open the table of `partition`, which may pass; `cause` is its text."""
 
     def __init__(self, partition: int, cause: str) -> None:
         super().__init__(
@@ -44,6 +46,15 @@ class TableUnreadable(StateUnreadable):
             "try again; if it stays so, look whether the worker runs on the same state folder"
         )
         self.partition = partition
+        self.cause = cause
+
+
+class TableBroken(StateUnreadable):
+    """The table at `path` has rows that RocksDB cannot read; `cause` is its text."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(str(RowsUnreadable(path, cause)))
+        self.path = path
         self.cause = cause
 
 

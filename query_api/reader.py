@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import rocksdict
 
@@ -31,12 +31,14 @@ from query_api.errors import (
     OtherZoneDatabase,
     ReaderClosed,
     StateRestoring,
+    TableBroken,
     system_text,
 )
 from query_api.presence import Presence, bury_dead
-from query_api.scans import ascending, head_scan, until, value_of
+from query_api.scans import ascending, head_scan, rows_from, value_of
 from query_api.secondaries import Secondaries
 from query_api.standing import Applied, Standing, standing_of
+from schemas.rows import RowsUnreadable, Table
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_PREFIX,
@@ -106,7 +108,7 @@ class Reader:
         """The state as it is now, unchanged until the block ends.
 
         Raises StateRestoring where it is not whole, other StateUnreadable, ReaderClosed; in the block also
-        schemas.state.NewerState.
+        TableBroken, schemas.state.NewerState.
         """
         with self._tables() as (tables, standing):
             obstacle = standing.obstacle()
@@ -120,8 +122,11 @@ class Reader:
             return standing
 
     @contextmanager
-    def _tables(self) -> Iterator[tuple[dict[int, rocksdict.Rdict], Standing]]:
-        """Every table, caught up, to this block alone. Raises StateUnreadable, ReaderClosed."""
+    def _tables(self) -> Iterator[tuple[dict[int, Table], Standing]]:
+        """Every table, caught up, to this block alone. Raises StateUnreadable, ReaderClosed.
+
+        Where the block meets rows that cannot be read, it ends with TableBroken.
+        """
         with self._gate:
             secondaries = self._take()
             try:
@@ -129,6 +134,8 @@ class Reader:
                 tables = secondaries.tables()
                 _refuse_other_zones(tables)
                 yield tables, standing_of(tables, self._expected)
+            except RowsUnreadable as error:
+                raise TableBroken(error.path, error.cause) from error
             finally:
                 self._give_back(secondaries)
 
@@ -183,7 +190,7 @@ class Snapshot:
     """The tables of all partitions at one moment, whole (see Reader.snapshot)."""
 
     def __init__(
-        self, tables: dict[int, rocksdict.Rdict], standing: Standing, closing: threading.Event, chunk: int
+        self, tables: dict[int, Table], standing: Standing, closing: threading.Event, chunk: int
     ) -> None:
         self.standing = standing
         self._tables = tables
@@ -221,7 +228,7 @@ class Snapshot:
                 self._extent |= self._counted(table) if said is None else decode_extent(said)
         return self._extent
 
-    def _counted(self, table: rocksdict.Rdict) -> Extent:
+    def _counted(self, table: Table) -> Extent:
         reached = Extent()
         for _, values in ascending([head_scan(table)], self._chunk):
             reached |= decode_heads(values).extent
@@ -243,10 +250,9 @@ class Snapshot:
         After a crash there may be others, of days that were dropped: they do not count.
         """
         prefix, known = pages_prefix(store_id), set(head.days[:, 0].tolist())
-        options = until(prefix[:-1] + b"\1")
         pages: dict[int, bytes] = {}
         for table in self._tables.values():
-            rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
+            rows = rows_from(table, prefix)
             pages.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
         days = [day for day in pages if day in known]
         return decode_pages(days, [pages[day] for day in days])[0]
@@ -263,7 +269,7 @@ class Snapshot:
         return None
 
 
-def _refuse_other_zones(tables: dict[int, rocksdict.Rdict]) -> None:
+def _refuse_other_zones(tables: dict[int, Table]) -> None:
     for partition, table in tables.items():
         made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
         if made_with != ZONE_DATABASE:

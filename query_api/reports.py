@@ -4,7 +4,7 @@ Owns: who makes which report, and what becomes of one whose maker died. Must not
 (query_api.report_files), how a report is computed (query_api.report), what one waits for (query_api.waiting).
 
     request ─▶ Running ─┬─▶ Complete
-                  ▲     └─▶ Failed        a full disk, an unreadable table, waited too long, no poll at all
+                  ▲     └─▶ Failed        a full disk, a broken table, waited too long, no poll at all
                   └── taken up by another API, when its maker is gone
 
 Every API that shares the folder answers for any id. A maker holds a locked file (query_api.presence) while it
@@ -32,6 +32,7 @@ from query_api.errors import (
     ReportsBusy,
     ReportsUnwritable,
     StateRestoring,
+    TableUnreadable,
     UnknownReport,
     WaitedTooLong,
     system_text,
@@ -46,6 +47,9 @@ from schemas.settings import Settings
 from schemas.state import NewerState
 
 log = structlog.get_logger()
+
+_PASSING: Final = (StateRestoring, TableUnreadable)
+"""What a report waits for."""
 
 MAKERS: Final = 2
 """Reports made at once by one API; further ones wait."""
@@ -126,11 +130,11 @@ class Reports:
     def request(self, as_of_us: int | None) -> str:
         """Have a report made; its id.
 
-        Where the state is not whole yet, a named instant is checked when the report is made. Raises AsOfOutside,
-        ReaderClosed, ReportsBusy, ReportsUnwritable, StateUnreadable.
+        Where the state is not whole yet, or a table not to be opened, a named instant is checked when the report is
+        made. Raises AsOfOutside, ReaderClosed, ReportsBusy, ReportsUnwritable, other StateUnreadable.
         """
         if as_of_us is not None:
-            with suppress(StateRestoring), self._reader.snapshot() as snapshot:
+            with suppress(*_PASSING), self._reader.snapshot() as snapshot:
                 check_as_of(snapshot, as_of_us, self._now_us(), self._retention_days)
         if self._reader.closing.is_set():
             raise ReaderClosed
@@ -203,7 +207,7 @@ class Reports:
             ended, csv_bytes = self._outcome(ticket)
         except ReaderClosed:
             return
-        except StateRestoring:
+        except _PASSING:
             self._waiting.wait(ticket)
             return
         self._end(ticket.report_id, ended, csv_bytes)
@@ -216,7 +220,7 @@ class Reports:
     def _outcome(self, ticket: Ticket) -> tuple[ReportState, int | None]:
         """How a report ends, and how many bytes its draft has, None where there is none.
 
-        Raises StateRestoring where it cannot be made yet, ReaderClosed.
+        Raises StateRestoring or TableUnreadable where it cannot be made yet, ReaderClosed.
         """
         draft = self._files.draft_path(ticket.report_id, ticket.state.maker)
         try:
@@ -225,7 +229,7 @@ class Reports:
             csv_bytes = draft.stat().st_size
             self._room.take(csv_bytes)
             return self._complete(ticket, facts), csv_bytes
-        except (ReaderClosed, StateRestoring):
+        except (ReaderClosed, *_PASSING):
             raise
         except (QueryError, NewerState) as error:
             reason = str(error)

@@ -1,6 +1,7 @@
 """Reading ranges of tables, fast, and in one order over all partitions.
 
-Owns: RocksDB iterators and what they need. Must not know: what the rows say, when tables catch up.
+Owns: how far to read, and how much ahead. Must not know: what the rows say, when tables catch up. All that reads
+here raises schemas.rows.RowsUnreadable where a table is broken.
 """
 
 from bisect import bisect_right
@@ -11,36 +12,30 @@ from typing import Any, Final
 
 import rocksdict
 
+from schemas.rows import Table, check_nothing_after, first_value, rows_of
 from schemas.state import HEAD_END, HEAD_FIRST
-
-Table = rocksdict.Rdict
-"""What rows are read from."""
 
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 
-def head_scan(table: rocksdict.Rdict) -> "HeadScan":
+def head_scan(table: Table) -> "HeadScan":
     """All heads of one table."""
     options = until(HEAD_END)
-    return HeadScan(table.items(from_key=HEAD_FIRST, read_opt=options), options)
+    return HeadScan(table, table.items(from_key=HEAD_FIRST, read_opt=options), options)
 
 
-def value_of(table: rocksdict.Rdict, key: bytes) -> bytes | None:
+def value_of(table: Table, key: bytes) -> bytes | None:
     """The value of one row, None where there is none: the one that a scan would find.
 
     Not by `table.get`: where the primary has moved rows to a file that it wrote after the secondary last read its
     log, RocksDB's get finds the older value in the secondary's memory first. An iterator takes the newest.
     """
-    options = until(key + b"\0")
-    value: bytes | None = next(table.values(from_key=key, read_opt=options), None)
-    return value
+    return first_value(table, key, until(key + b"\0"))
 
 
-def rows_from(table: rocksdict.Rdict, prefix: bytes) -> list[tuple[bytes, bytes]]:
+def rows_from(table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:
     """The few rows whose keys begin with `prefix`, which ends in NUL."""
-    options = until(prefix[:-1] + b"\1")
-    rows: Iterator[Any] = table.items(from_key=prefix, read_opt=options)
-    return list(rows)
+    return list(rows_of(table, prefix, until(prefix[:-1] + b"\1")))
 
 
 def until(to_key: bytes) -> rocksdict.ReadOptions:
@@ -58,20 +53,26 @@ def until(to_key: bytes) -> rocksdict.ReadOptions:
 class HeadScan:
     """The rows of one table from a key on, and those read that are not yet handed out."""
 
+    table: Table
     more: Iterator[Any]
     options: rocksdict.ReadOptions
+    last: bytes = HEAD_FIRST
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
     def fill(self, size: int) -> None:
         """Read on until there are `size` rows, or the table ends.
 
-        No list of tuples: that would be work for the garbage collector, row by row.
+        No list of tuples: that would be work for the garbage collector, row by row. And rocksdict's `items`, though
+        its end must be looked into: an iterator that is asked for its status takes a tenth longer.
         """
         add_key, add_value = self.keys.append, self.values.append
         for key, value in islice(self.more, size - len(self.keys)):
             add_key(key)
             add_value(value)
+        self.last = self.keys[-1] if self.keys else self.last
+        if len(self.keys) < size:
+            check_nothing_after(self.last, self.table, self.options)
 
     def take(self, bound: bytes | None) -> tuple[list[bytes], list[bytes]]:
         """Hand out the rows up to a key (None: all)."""

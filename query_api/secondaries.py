@@ -1,7 +1,7 @@
 """RocksDB secondaries: read-only views of tables that another process is writing.
 
-Owns: finding the tables, opening, catching up, opening anew, and the files that secondaries keep for
-themselves. Must not know: what is in the tables.
+Owns: finding the tables, when to open, catch up and open anew, and the files that secondaries keep for
+themselves. Must not know: what is in the tables, when a view is whole (schemas.views).
 
 A set follows the folder of tables: a partition that came is opened, one that went is closed, and one that was
 deleted and made anew is opened again. RocksDB says nothing of the last (it serves the deleted files on), so
@@ -20,9 +20,10 @@ from typing import Final
 import rocksdict
 
 from query_api.errors import FolderUnwritable, TableUnreadable, system_text
+from schemas.rows import Table
 from schemas.topics import TABLE
+from schemas.views import LOST_LOGS, catch_up, open_view
 
-_LOG_BYTES: Final = 1024 * 1024
 _MOST_OPENINGS: Final = 50
 """Times to open a secondary anew. It takes some 10 ms, and a busy worker's logs go after seconds."""
 _PARTITION: Final = re.compile(rf"{re.escape(TABLE)}-(\d+)\.db", re.ASCII)
@@ -33,7 +34,7 @@ class _Secondary:
     """One open secondary: of which table, and where it keeps its own files."""
 
     identity: bytes
-    table: rocksdict.Rdict
+    table: Table
     folder: Path
 
     def close(self) -> None:
@@ -51,7 +52,7 @@ class Secondaries:
     cache: rocksdict.Cache
     open: dict[int, _Secondary] = field(default_factory=dict)
 
-    def tables(self) -> dict[int, rocksdict.Rdict]:
+    def tables(self) -> dict[int, Table]:
         """The open tables, by partition."""
         return {partition: secondary.table for partition, secondary in sorted(self.open.items())}
 
@@ -66,17 +67,17 @@ class Secondaries:
         for partition in self.open.keys() - found.keys():
             self.open.pop(partition).close()
         for partition, (path, identity) in found.items():
-            if not self._caught_up(partition, identity):
+            if not self._caught_up(partition, path, identity):
                 self._open(partition, path, identity)
 
-    def _caught_up(self, partition: int, identity: bytes) -> bool:
+    def _caught_up(self, partition: int, path: Path, identity: bytes) -> bool:
         secondary = self.open.get(partition)
         if secondary is None:
             return False
         if secondary.identity == identity:
             with suppress(Exception):  # rocksdict has no narrower one; a table that fails is opened again
-                secondary.table.try_catch_up_with_primary()
-                return True
+                if catch_up(secondary.table, path):
+                    return True
         self.open.pop(partition).close()
         return False
 
@@ -95,28 +96,12 @@ class Secondaries:
             return  # deleted under our hands: nothing to say until it is made anew
         self.open[partition] = _Secondary(identity, table, folder)
 
-    def _whole_view(self, path: Path, folder: Path) -> rocksdict.Rdict:
-        """A secondary that was opened while no write-ahead log went.
-
-        Else rows of that log may be missing among newer ones: the manifest was read before a file had them.
-        """
+    def _whole_view(self, path: Path, folder: Path) -> Table:
         for _ in range(_MOST_OPENINGS):
-            logs = logs_of(path)
-            access = rocksdict.AccessType.secondary(str(folder))
-            table = rocksdict.Rdict(str(path), self._options(), access_type=access)
-            if logs <= logs_of(path):
+            table = open_view(path, folder, self.cache)
+            if table is not None:
                 return table
-            table.close()
-        raise OSError("its write-ahead logs went faster than they were read")
-
-    def _options(self) -> rocksdict.Options:
-        options, blocks = rocksdict.Options(raw_mode=True), rocksdict.BlockBasedOptions()
-        blocks.set_block_cache(self.cache)
-        options.set_block_based_table_factory(blocks)
-        options.set_max_open_files(-1)  # keeps files readable that the primary deletes
-        options.set_keep_log_file_num(1)
-        options.set_max_log_file_size(_LOG_BYTES)
-        return options
+        raise OSError(LOST_LOGS)
 
 
 def _tables_in(folder: Path) -> dict[int, tuple[Path, bytes]]:
@@ -128,11 +113,6 @@ def _tables_in(folder: Path) -> dict[int, tuple[Path, bytes]]:
         if match and identity:
             found[int(match[1])] = (path, identity)
     return found
-
-
-def logs_of(path: Path) -> set[str]:
-    """The write-ahead logs of a RocksDB, which never go back to a name they had."""
-    return {each.name for each in path.glob("*.log")}
 
 
 def _identity(path: Path) -> bytes:

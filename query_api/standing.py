@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from query_api.scans import Table, rows_from, value_of
+from query_api.scans import rows_from, value_of
+from schemas.rows import Table
 from schemas.state import META_PARTITIONS, decode_positions
 from schemas.whole import LOSS_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, decode_losses
 

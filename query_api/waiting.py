@@ -2,7 +2,7 @@
 
     asked ──▶ where does the log end? ──▶ a maker takes a snapshot ──▶ made
                                              │            ▲
-                          not whole, or not that far      │ whole, and that far
+                not open, not whole, or not that far      │ whole, and that far
                                              ▼            │
                                            waits ──looks at the tables──▶ waited too long
 

@@ -12,13 +12,14 @@ from typing import Final
 
 import msgspec
 
+from schemas.rows import rows_of
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import format_timestamp
 from schemas.whole import ACCEPT_LOSS_HEADER, LOSS_PREFIX, Loss, decode_losses
 from scripts.copy_errors import NothingThere
 from scripts.sinks import open_sink
-from scripts.table_copies import partitions_in, rows_of, still_table
+from scripts.table_copies import partitions_in, still_table
 
 KEY: Final = b"accept-loss"
 VALUE: Final = b"{}"

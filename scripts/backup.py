@@ -31,6 +31,7 @@ import msgspec
 from query_api.report_files import ReportFiles, ReportStatus
 from query_api.scans import value_of
 from query_api.whole_file import PART
+from schemas.rows import Table
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE, NewerState, decode_positions
 from schemas.topics import CHANGELOG, SOURCES
@@ -50,7 +51,6 @@ from scripts.table_copies import copy_rows, partitions_in, still_table
 from stream.core.clock import ZONE_DATABASE
 from stream.embedded.errors import LogFull
 from stream.embedded.log import EmbeddedLog
-from stream.rocks import Table
 
 FACTS: Final = "backup.json"
 FACTS_VERSION: Final = 1

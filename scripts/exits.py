@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from query_api.errors import QueryError
+from schemas.rows import RowsUnreadable
 from schemas.state import NewerState
 from scripts.copy_errors import CopyError
 from scripts.csv_input import CsvInputError, StrictStop
@@ -39,6 +40,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (LockHeld, UNUSABLE),
     (LockNotWritable, UNUSABLE),
     (NewerState, UNUSABLE),
+    (RowsUnreadable, UNUSABLE),
     (OSError, UNUSABLE),
     (ChildEnded, ENDED),
     (QueryError, NO_REPORT),

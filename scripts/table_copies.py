@@ -1,16 +1,7 @@
 """A table as it was at one moment, beside its live writer: read, and copied row by row.
 
-Owns: when a view of a RocksDB that another process writes is whole, and how its rows get into a new RocksDB.
-Must not know: what the rows mean, or where copies go.
-
-A worker writes each flush as one WriteBatch, so the state between any two of them is exact. A RocksDB secondary
-shows such a state, unless a write-ahead log went while it was being opened:
-
-    we read the manifest │ the worker moves log 7 into a file, deletes log 7, goes on in log 8 │ we read log 8
-
-Then rows of log 7 are missing among newer ones. (With a log going 15 times a second, 65 of 395 views were torn
-so, and each of them had lost a log.) A log that was there before and still is afterwards was read to its end, so
-a view counts only where none went.
+Owns: how long to try to get a whole view (schemas.views), and how its rows get into a new RocksDB. Must not know:
+what the rows mean, or where copies go.
 
 A `rocksdict.Checkpoint` is no way round this: one made of a secondary lacks all that is in the write-ahead logs.
 """
@@ -24,18 +15,18 @@ from typing import Final
 
 import rocksdict
 
-from query_api.secondaries import logs_of
+from schemas.rows import RowsUnreadable, Table, rows_of
 from schemas.settings import Settings
 from schemas.topics import TABLE
+from schemas.views import LOST_LOGS, open_view
 from scripts.copy_errors import TableUnreadable
-from stream.rocks import Table, open_table
+from stream.rocks import open_table
 
 PATIENCE_S: Final = 30.0
 """How long to try to get a whole view. Opening one takes some 10 ms, a busy worker's logs go after seconds."""
 
 _AGAIN_SECONDS: Final = 0.05
 _BATCH_BYTES: Final = 1 << 20
-_LOG_BYTES: Final = 1 << 20
 
 
 def partitions_in(settings: Settings) -> list[int]:
@@ -52,36 +43,23 @@ def partitions_in(settings: Settings) -> list[int]:
 def still_table(path: Path) -> Iterator[Table]:
     """The table at `path` as it is at one moment between two flushes, until the block ends.
 
-    Its writer, if there is one, is not held up. Raises TableUnreadable after `PATIENCE_S`.
+    Its writer, if there is one, is not held up. Raises TableUnreadable after `PATIENCE_S`, and where the block
+    meets rows that cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="storepulse-") as folder:
         table = _whole_view(path, Path(folder))
         try:
             yield table
+        except RowsUnreadable as error:
+            raise TableUnreadable(error.path, error.cause) from error
         finally:
             table.close()
-
-
-def rows_of(table: Table, from_key: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-    """The rows from a key on, ascending.
-
-    Raises TableUnreadable where RocksDB cannot read on: `table.items()` would end there, as if that were all.
-    """
-    rows = table.iter()
-    rows.seek(from_key)
-    while rows.valid():
-        yield rows.key(), rows.value()
-        rows.next()
-    try:
-        rows.status()
-    except Exception as error:  # rocksdict has no narrower one
-        raise TableUnreadable(Path(table.path()), str(error)) from error
 
 
 def copy_rows(table: Table, path: Path) -> None:
     """Make a table at `path` with all rows of `table`, also those that it keeps for itself.
 
-    14,092 stores, 113,000 rows: half a second. Raises TableUnreadable, and what RocksDB raises of the copy.
+    14,092 stores, 113,000 rows: half a second. Raises RowsUnreadable, and what RocksDB raises of the copy.
     """
     copy = open_table(path)
     try:
@@ -103,24 +81,14 @@ def _whole_view(path: Path, folder: Path) -> Table:
     while True:
         attempt += 1
         try:
-            before = logs_of(path)
-            table = _opened(path, folder / str(attempt))
-        except Exception as error:  # as above; files that go under our hands too
+            (folder / str(attempt)).mkdir()
+            table = open_view(path, folder / str(attempt))
+        except Exception as error:  # rocksdict has no narrower one; files that go under our hands too
             cause = str(error)
         else:
-            if before <= logs_of(path):
+            if table is not None:
                 return table
-            table.close()
-            cause = "its write-ahead logs went faster than they were read"
+            cause = LOST_LOGS
         if time.monotonic() > deadline:
             raise TableUnreadable(path, f"tried for {PATIENCE_S:g} s; {cause}")
         time.sleep(_AGAIN_SECONDS)
-
-
-def _opened(path: Path, folder: Path) -> Table:
-    folder.mkdir()
-    options = rocksdict.Options(raw_mode=True)
-    options.set_max_open_files(-1)  # keeps files readable that the worker deletes
-    options.set_keep_log_file_num(1)
-    options.set_max_log_file_size(_LOG_BYTES)
-    return Table(str(path), options, access_type=rocksdict.AccessType.secondary(str(folder)))

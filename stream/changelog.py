@@ -22,11 +22,12 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from schemas.rows import Table
 from schemas.state import MalformedRow, NewerState, check_row, ends_flush
 from schemas.topics import CHANGELOG
 from stream.embedded.log import Record
 from stream.errors import ChangelogCut, MalformedChangelog
-from stream.rocks import NOTE_SECONDS, Table, begin_restore, finish_restore, stored_offset, write_rows
+from stream.rocks import NOTE_SECONDS, begin_restore, finish_restore, stored_offset, write_rows
 
 log = structlog.get_logger(__name__)
 

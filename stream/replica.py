@@ -15,13 +15,14 @@ from pathlib import Path
 
 import structlog
 
+from schemas.rows import Table
 from schemas.settings import Settings
 from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG
 from stream.changelog import Follower
 from stream.embedded.lock import StateLock
 from stream.kafka_broker import KafkaBroker
-from stream.rocks import Table, is_too_old, open_table, remove_table, stored_offset
+from stream.rocks import is_too_old, open_table, remove_table, stored_offset
 from stream.topics import declare_topics
 
 log = structlog.get_logger(__name__)

@@ -15,17 +15,16 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import rocksdict
 import structlog
 
+from schemas.rows import Table
+from schemas.rows import rows_of as every_row_of
 from schemas.whole import LOCAL_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 
 log = structlog.get_logger(__name__)
-
-Table = rocksdict.Rdict
-"""The rows of one partition."""
 
 NOTE_SECONDS: Final = 600.0
 """How often a partition that nothing is written to notes that it is complete."""
@@ -114,12 +113,8 @@ def _complete_s(table: Table) -> float:
 
 
 def rows_of(table: Table) -> Iterator[tuple[bytes, bytes]]:
-    """All rows of `table`, as they are now."""
-    return (
-        (key, value)
-        for key, value in cast("Iterable[tuple[bytes, bytes]]", table.items())
-        if not key.startswith(LOCAL_PREFIX)
-    )
+    """All rows of `table` that the changelog has too, as they are now. Raises RowsUnreadable."""
+    return (row for row in every_row_of(table) if not row[0].startswith(LOCAL_PREFIX))
 
 
 def stored_offset(table: Table) -> int | None:

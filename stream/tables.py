@@ -9,6 +9,7 @@ changelog send and two puts a row.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
+from itertools import takewhile
 from typing import Any, Final, cast
 
 import faust
@@ -16,11 +17,12 @@ from faust.stores.rocksdb import Store as RocksDBStore
 from faust.tables.manager import TableManager
 from faust.types import TP
 
+from schemas.rows import Table, keys_of
 from schemas.state import HEAD_END, HEAD_FIRST
 from schemas.topics import TABLE
 from stream.drain import RawSchema
 from stream.recovery import TableRecovery
-from stream.rocks import Table, open_table, remove_table
+from stream.rocks import open_table, remove_table
 
 _BUFFERED: Final = 2
 
@@ -91,18 +93,12 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
         return cast(list[bytes | None], self.rows(partition).get(cast(Any, keys)))
 
     def keys(self, partition: int, prefix: bytes) -> Iterator[bytes]:  # type: ignore[override]
-        """The keys that start with `prefix`, ascending."""
-        for key in self.rows(partition).keys(from_key=prefix):
-            if not cast(bytes, key).startswith(prefix):
-                return
-            yield cast(bytes, key)
+        """The keys that start with `prefix`, ascending. Raises RowsUnreadable."""
+        return takewhile(lambda key: key.startswith(prefix), keys_of(self.rows(partition), prefix))
 
     def head_keys(self, partition: int) -> Iterator[bytes]:
-        """The keys of all heads, ascending."""
-        for key in self.rows(partition).keys(from_key=HEAD_FIRST):
-            if cast(bytes, key) >= HEAD_END:
-                return
-            yield cast(bytes, key)
+        """The keys of all heads, ascending. Raises RowsUnreadable."""
+        return takewhile(lambda key: key < HEAD_END, keys_of(self.rows(partition), HEAD_FIRST))
 
 
 class StoreTableManager(TableManager):

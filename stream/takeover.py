@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from schemas.rows import Table
 from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG, SOURCES
 from stream.broker import Broker, WriterLost
@@ -24,7 +25,7 @@ from stream.changelog import READ_SECONDS, Follower
 from stream.errors import LogReplaced
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan, resumption
-from stream.rocks import Table, is_too_old, is_whole, stored_offset
+from stream.rocks import is_too_old, is_whole, stored_offset
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)

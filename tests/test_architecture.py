@@ -196,14 +196,32 @@ def test_local_time_exists_in_one_module_and_zone_names_in_one_other() -> None:
     assert importers_of("pytz", "zoneinfo", "dateutil") == {"schemas.values", "stream.core.clock"}
 
 
-def test_rocksdb_is_known_to_its_writer_its_reader_and_its_copier_alone() -> None:
+def test_rocksdb_is_known_to_its_writer_its_readers_and_its_copier_alone() -> None:
     assert importers_of("rocksdict") == {
+        "schemas.rows",
+        "schemas.views",
         "stream.rocks",
         "query_api.reader",
         "query_api.scans",
         "query_api.secondaries",
         "scripts.table_copies",
     }
+
+
+def test_rows_are_scanned_where_a_fault_is_told_from_their_end() -> None:
+    """The `items`, `keys` and `values` of rocksdict, known by their arguments, end at both (schemas.rows).
+
+    One looks into its end afterwards: the scan of a report's heads, for speed.
+    """
+    assert [
+        module.name
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"items", "keys", "values"}
+        and {keyword.arg for keyword in node.keywords} & {"from_key", "read_opt", "backwards"}
+    ] == ["query_api.scans"]
 
 
 def test_every_module_says_what_it_owns() -> None:

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import rocksdict
 
 from query_api.secondaries import Secondaries
+from schemas.rows import rows_of
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_END,
@@ -94,8 +95,7 @@ class WholeTable:
     def _scan(self, from_key: bytes, to_key: bytes) -> Iterator[tuple[bytes, bytes]]:
         options = rocksdict.ReadOptions()
         options.set_iterate_upper_bound(to_key)
-        rows: Iterator[Any] = self._table.items(from_key=from_key, read_opt=options)
-        yield from rows
+        yield from rows_of(self._table, from_key, options)
 
 
 def report_text(rows: dict[str, str]) -> str:

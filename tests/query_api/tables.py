@@ -25,6 +25,7 @@ from schemas.state import (
 from schemas.values import Poll, StoreId, Week
 from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, encode_losses, loss_key
 from stream.core.clock import ZONE_DATABASE
+from tests.broken import break_a_block
 from tests.core.shelf import Shelf
 
 
@@ -115,6 +116,13 @@ class Tables:
         for primary in self._primaries.values():
             primary.flush()
             primary.compact_range(None, None)
+
+    def break_rows(self, key: bytes, value: bytes, partition: int = 0) -> None:
+        """Write 5,000 rows below `key`, of which some in the middle cannot be read."""
+        for number in range(5_000):
+            self.put(key + b"%05d" % number, value, partition)
+        self.flush()
+        break_a_block(self.path(partition))
 
     def delete(self) -> None:
         """Remove every table, as an operator does who wants them rebuilt."""

@@ -10,16 +10,26 @@ from query_api.errors import (
     OtherZoneDatabase,
     ReaderClosed,
     StateRestoring,
+    TableBroken,
     TableUnreadable,
 )
 from query_api.reader import Reader
 from query_api.standing import Standing
 from schemas.settings import Settings
-from schemas.state import HEAD_VERSION, META_EXTENT, META_PARTITIONS, META_ZONE_DATABASE, NewerState, head_key
+from schemas.state import (
+    HEAD_VERSION,
+    META_EXTENT,
+    META_PARTITIONS,
+    META_ZONE_DATABASE,
+    NewerState,
+    head_key,
+    pages_prefix,
+)
 from schemas.topics import POLLS, ZONES
 from schemas.values import StoreId, day_of, week_of
 from schemas.whole import Loss
 from tests.builders import at, poll, polls, rows, utc
+from tests.core.shelf import Shelf
 from tests.query_api.tables import Tables
 
 
@@ -266,6 +276,33 @@ def test_a_broken_table_is_named_and_read_again_once_it_is_repaired(tables: Tabl
         ids(reader)
     current.write_bytes(good)
     assert ids(reader) == ["s1"]
+
+
+@pytest.mark.parametrize("chunk", [7, 1_000, 32_768])
+def test_heads_that_cannot_be_read_are_no_end_of_the_stores(
+    tables: Tables, settings: Settings, chunk: int
+) -> None:
+    tables.break_rows(head_key(StoreId("s")), Shelf().add(polls("Mon 10:00 active")).bytes[0])
+    reader = Reader(settings, chunk)
+    with pytest.raises(TableBroken):
+        ids(reader)
+    reader.close()
+
+
+def test_a_head_that_cannot_be_read_is_no_store_without_one(tables: Tables, reader: Reader) -> None:
+    value = Shelf().add(polls("Mon 10:00 active")).bytes[0]
+    tables.break_rows(head_key(StoreId("s")), value)
+    ids = [StoreId(f"s{number:05d}") for number in range(5_000)]
+    with pytest.raises(TableBroken), reader.snapshot() as snapshot:
+        assert all(snapshot.head(store_id) is not None for store_id in ids)
+
+
+def test_pages_that_cannot_be_read_are_no_store_without_polls(tables: Tables, reader: Reader) -> None:
+    tables.add(polls("Mon 10:00 active", store_id="a"))
+    tables.break_rows(pages_prefix(StoreId("a")), bytes(8))
+    head = Shelf().add(polls("Mon 10:00 active")).head
+    with pytest.raises(TableBroken), reader.snapshot() as snapshot:
+        snapshot.polls(StoreId("a"), head)
 
 
 def test_a_folder_where_nothing_can_be_written_is_named(

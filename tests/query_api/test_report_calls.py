@@ -8,9 +8,11 @@ import pytest
 
 from query_api.report_files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE
+from schemas.state import META_ZONE_DATABASE, head_key
 from schemas.topics import POLLS, ZONES
+from schemas.values import StoreId
 from tests.builders import poll_words, polls
+from tests.core.shelf import Shelf
 from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, fetch, report, serving, trigger
 from tests.query_api.tables import Tables
@@ -153,6 +155,20 @@ async def test_a_report_over_state_of_another_zone_database_fails_and_says_what_
     assert "1999a" in answer.json()["error"]
     assert_problem(refused, 503)
     assert "restart the worker" in refused.json()["detail"]
+
+
+async def test_a_report_over_a_table_that_cannot_be_read_to_its_end_fails_and_says_what_to_do(
+    settings: Settings, tables: Tables
+) -> None:
+    """RocksDB's iterator stops at a broken block as it does at the end: it must not be Complete with the rest."""
+    some = polls("Mon 10:00 active")
+    tables.add(some)
+    tables.break_rows(head_key(StoreId("s1")), Shelf().add(some).bytes[0])
+    async with serving(settings) as client:
+        answer = (await fetch(client, await trigger(client))).json()
+    assert answer["status"] == "Failed"
+    assert "stores-0.db is broken, some of its rows cannot be read (Corruption:" in answer["error"]
+    assert "move that folder away and start again" in answer["error"]
 
 
 async def test_a_report_sees_what_was_applied_before_it_was_asked_for(

@@ -15,6 +15,7 @@ import rocksdict
 
 from query_api.reader import Reader
 from query_api.report_files import ReportFiles, ReportState, ReportStatus
+from schemas.rows import rows_of
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE
 from schemas.topics import CHANGELOG, HOURS, POLLS
@@ -29,11 +30,12 @@ from scripts.copy_errors import (
     TableUnreadable,
     TargetUnusable,
 )
-from scripts.table_copies import copy_rows, rows_of, still_table
+from scripts.table_copies import copy_rows, still_table
 from stream.core.clock import ZONE_DATABASE
 from stream.embedded.errors import LogError
 from stream.embedded.log import EmbeddedLog, NewRecord
 from stream.topics import declare_topics
+from tests.broken import break_a_block
 from tests.e2e.harness import storepulse, until
 from tests.scripts.state_folder import StateFolder
 
@@ -277,11 +279,8 @@ def test_rows_that_cannot_be_read_are_no_end_of_the_table(tmp_path: Path) -> Non
         with_rows[b"S%05d" % number] = random_.randbytes(100)
     with_rows.flush()
     with_rows.close()
-    (rows,) = path.glob("*.sst")
-    content = rows.read_bytes()
-    middle = len(content) // 2
-    rows.write_bytes(content[:middle] + bytes(100) + content[middle + 100 :])
-    with still_table(path) as table, pytest.raises(TableUnreadable, match="checksum mismatch"):
+    break_a_block(path)
+    with pytest.raises(TableUnreadable, match="checksum mismatch"), still_table(path) as table:
         copy_rows(table, tmp_path / "copy.db")
 
 

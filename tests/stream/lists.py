@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.rows import Table
 from schemas.state import META_POSITIONS
 from schemas.topics import CHANGELOG
 from stream.broker import Outgoing, PartitionWriter, Rows, TopicPartition, WriterLost
 from stream.changelog import Stretch
 from stream.embedded.log import Record
-from stream.rocks import Table, open_table, remove_table
+from stream.rocks import open_table, remove_table
 from stream.tables import StoreTable
 
 Slot = tuple[bytes, bytes | None] | None

@@ -1,6 +1,7 @@
 """Write-behind: what is in one flush, what it writes, and when it is acknowledged."""
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from schemas.rows import RowsUnreadable
 from schemas.stamps import Held, Stamp, StoreStamps, decode_stamps, encode_stamps
 from schemas.state import (
     EMPTY_HEAD,
@@ -22,6 +24,7 @@ from schemas.state import (
     META_POSITIONS,
     META_TOPICS,
     META_ZONE_DATABASE,
+    STAMPS_PREFIX,
     Extent,
     Head,
     NewerState,
@@ -40,7 +43,8 @@ from stream.core.clock import ZONE_DATABASE
 from stream.errors import PartitionsAdded
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan
-from stream.rocks import stored_offset
+from stream.rocks import open_table, stored_offset, write_rows
+from tests.broken import break_a_block
 from tests.builders import poll
 from tests.stream.lists import ListWriter, Tables, eventually
 
@@ -701,3 +705,35 @@ async def test_who_waits_for_room_goes_on_when_the_partitions_leave(
     assert not waiting.done()
     await worker.ledgers.release()
     await waiting
+
+
+# A table that cannot be read to its end
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[Worker]:
+    """5,000 heads and 5,000 stamps, of which some in the middle cannot be read."""
+    for prefix, partition in ((b"S", 0), (STAMPS_PREFIX, 1)):
+        table, random_ = open_table(tmp_path / f"{partition}.db"), random.Random(1)
+        write_rows(table, [(prefix + b"%05d" % number, random_.randbytes(64)) for number in range(5_000)], 7)
+        table.flush()
+        table.close()
+        break_a_block(tmp_path / f"{partition}.db")
+    worker = new_worker(tmp_path)
+    yield worker
+    worker.table.close()
+
+
+async def test_a_changelog_is_not_filled_with_the_part_of_a_table_that_can_be_read(broken: Worker) -> None:
+    spans = {spec.name: TopicSpan(0, 1000, None, "") for spec in SOURCES}
+    with pytest.raises(RowsUnreadable):
+        await broken.ledgers.begin(0, broken.writer, spans, {}, rewrites_all=True)
+    assert broken.writer.flushes == []
+    assert not broken.ledgers.owns(0)
+
+
+def test_heads_and_stamps_that_cannot_be_read_are_no_end_of_them(broken: Worker) -> None:
+    with pytest.raises(RowsUnreadable):
+        list(broken.table.head_keys(0))
+    with pytest.raises(RowsUnreadable):
+        list(broken.table.keys(1, STAMPS_PREFIX))

@@ -1,5 +1,6 @@
 """What a table says of itself beside its rows: how far it is, whether it is whole, and how old."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from schemas.rows import RowsUnreadable, Table
 from schemas.whole import TARGET_KEY, WHOLE_KEY
 from stream.rocks import (
     RowBatch,
-    Table,
     begin_restore,
     finish_restore,
     is_too_old,
@@ -23,6 +24,7 @@ from stream.rocks import (
     stored_offset,
     write_rows,
 )
+from tests.broken import break_a_block
 
 HOUR_S = 3600.0
 
@@ -30,6 +32,20 @@ HOUR_S = 3600.0
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[Table]:
     table = open_table(tmp_path / "folder" / "t.db")
+    yield table
+    table.close()
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[Table]:
+    """5,000 heads, of which some in the middle cannot be read."""
+    path, random_ = tmp_path / "folder" / "t.db", random.Random(1)
+    table = open_table(path)
+    write_rows(table, [(b"S%05d" % number, random_.randbytes(100)) for number in range(5_000)], 7)
+    table.flush()
+    table.close()
+    break_a_block(path)
+    table = open_table(path)
     yield table
     table.close()
 
@@ -63,6 +79,12 @@ def test_rows_are_those_of_the_changelog_alone(table: Table) -> None:
     write_rows(table, [(b"Mpositions", b"{}")], 7, time.time())
     begin_restore(table, 9)
     assert [key for key, _ in rows_of(table)] == [b"Mpositions"]
+
+
+def test_rows_that_cannot_be_read_are_no_end_of_the_table(broken: Table) -> None:
+    """Whoever copied the rows before them would take a part for all."""
+    with pytest.raises(RowsUnreadable, match=r"t\.db is broken.*checksum mismatch.*rebuilds it"):
+        list(rows_of(broken))
 
 
 def test_a_table_is_whole_from_the_end_of_a_restore_to_the_beginning_of_the_next(table: Table) -> None:

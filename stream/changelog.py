@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from schemas.rows import Table
-from schemas.state import MalformedRow, NewerState, check_row, ends_flush
+from schemas.state import META_TOPICS, MalformedRow, NewerState, check_row, decode_topics, ends_flush
 from schemas.topics import CHANGELOG
 from stream.embedded.log import Record
 from stream.errors import ChangelogCut, MalformedChangelog
@@ -230,6 +230,17 @@ class Follower:
             log.info(
                 "restoring tables from the changelog", **{f"partition_{at}": of for at, of in missing.items()}
             )
+
+
+def changelog_of(table: Table) -> str | None:
+    """The id of the changelog that a table is of; None where it does not say."""
+    return decode_topics(table.get(META_TOPICS)).get(CHANGELOG)
+
+
+def is_of_another(table: Table, changelog_id: str | None) -> bool:
+    """Whether a table is of another changelog than this one; not, where either does not say which it is."""
+    made_from = changelog_of(table)
+    return None not in (made_from, changelog_id) and made_from != changelog_id
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:

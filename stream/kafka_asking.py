@@ -26,7 +26,8 @@ from schemas.topics import APP_ID
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_RETRY_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 0.5
+"""From one attempt to the next."""
 _SAY_SECONDS: Final = 60.0
 CLOSE_SECONDS: Final = 3.0
 """How long a client may take to close."""
@@ -100,7 +101,7 @@ class Patience:
                         raise
                     last = error
                 self._say(last)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
         except asyncio.CancelledError as given_up:
             raise given_up from last
 

@@ -31,7 +31,7 @@ from stream.changelog import Stretch
 from stream.connection import client_options
 from stream.embedded.log import Record
 from stream.errors import RowTooLarge, TopicsUnusable
-from stream.kafka_asking import CLOSE_SECONDS, Asking, Patience, close_client, seen, started
+from stream.kafka_asking import CLOSE_SECONDS, RETRY_SECONDS, Asking, Patience, close_client, seen, started
 from stream.kafka_topic_ids import topic_ids
 from stream.record_batches import LARGE_BYTES, batches
 
@@ -43,7 +43,6 @@ TRANSACTIONAL_ID: Final = f"{APP_ID}-{{partition}}"
 _BATCH_BYTES: Final = 512 << 10
 _OWN_SECONDS: Final = 15.0
 """How long a broker may take to give a producer its id, before we try anew."""
-_RETRY_SECONDS: Final = 0.5
 _TRANSACTION_SECONDS: Final = 300.0
 """How long a flush may take: filling a changelog again, or meeting a broker that restarts. Kafka allows 900."""
 _FETCH_MS: Final = 100
@@ -111,7 +110,7 @@ class KafkaBroker:
                     )
                     has_said = True
                 await close_client(producer)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             except BaseException:
                 await close_client(producer)
                 raise

@@ -164,10 +164,8 @@ class Ledgers:
         get = self._table.rows(partition).get
         positions, known = decode_positions(get), decode_topics(get(META_TOPICS))
         if get(META_POSITIONS) is not None and get(FORMAT_KEY) is None:
-            positions, known = (
-                {},
-                {},
-            )  # of a changelog that was made again while somebody wrote: it lacks the rest
+            # Of a changelog that was made again while somebody wrote: it lacks the rest.
+            positions, known = {}, {}
         is_new = not positions
         losses: dict[str, Loss] = {}
         for topic, span in spans.items():

@@ -17,9 +17,8 @@ import structlog
 
 from schemas.rows import Table
 from schemas.settings import Settings
-from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG
-from stream.changelog import Follower
+from stream.changelog import Follower, is_of_another
 from stream.embedded.lock import StateLock
 from stream.kafka_broker import KafkaBroker
 from stream.rocks import is_too_old, open_table, remove_table, stored_offset
@@ -69,9 +68,8 @@ async def _follow(settings: Settings, partitions: int) -> None:
 def _opened(path: Path, log_end: int, changelog_id: str | None) -> Table:
     """The table; made anew where it is of another changelog, past the end of this one, or too old to go on with."""
     table = open_table(path)
-    offset, made_from = stored_offset(table), decode_topics(table.get(META_TOPICS)).get(CHANGELOG)
-    is_of_this = made_from is None or changelog_id in (None, made_from)
-    if offset is None or (offset < log_end and is_of_this and not is_too_old(table)):
+    offset = stored_offset(table)
+    if offset is None or not (offset >= log_end or is_of_another(table, changelog_id) or is_too_old(table)):
         return table
     log.warning("table is of an older changelog, or too old to go on with; making it anew", path=str(path))
     remove_table(table, path)

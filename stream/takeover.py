@@ -21,7 +21,7 @@ from schemas.rows import Table
 from schemas.state import META_TOPICS, decode_topics
 from schemas.topics import CHANGELOG, SOURCES
 from stream.broker import Broker, WriterLost
-from stream.changelog import READ_SECONDS, Follower
+from stream.changelog import READ_SECONDS, Follower, changelog_of, is_of_another
 from stream.errors import LogReplaced
 from stream.ledgers import Ledgers
 from stream.losses import TopicSpan, resumption
@@ -86,6 +86,7 @@ class TakeOver:
         except WriterLost as error:
             log.warning("a partition is taken over anew", partition=error.partition, cause=error.cause)
             self._rejoin()
+            return
         finally:
             for writer in writers.values():
                 await writer.close()
@@ -100,10 +101,9 @@ class TakeOver:
         before = self._ledgers.all_taken()
         ids, spans = await self._broker.topic_ids(_TOPICS), await self._broker.spans(list(before))
         for partition in {partition for _, partition in before}:
-            if self._ledgers.owns(partition) and ids:
-                made_from = self._ledgers.topic_id(partition, CHANGELOG)
-                if made_from and made_from != ids.get(CHANGELOG):
-                    self._ledgers.lose(partition, "the changelog was deleted")
+            is_ours = bool(ids) and self._ledgers.owns(partition)
+            if is_ours and self._ledgers.topic_id(partition, CHANGELOG) not in ("", ids.get(CHANGELOG)):
+                self._ledgers.lose(partition, "the changelog was deleted")
         for (topic, partition), taken_to in before.items():
             span = TopicSpan(*spans[topic, partition], None, ids.get(topic, ""))
             is_still = self._ledgers.owns(partition) and self._ledgers.taken_to(partition, topic) == taken_to
@@ -115,9 +115,8 @@ class TakeOver:
         """Leave the copies as they are."""
         if self._copying is not None:
             self._copying.cancel()
-            await asyncio.wait(
-                {self._copying}
-            )  # and not for its result: that would hide that we are cancelled
+            # Not for its result: to suppress its cancellation would hide ours.
+            await asyncio.wait({self._copying})
             self._copying = None
 
     async def _copy(self, standbys: list[int]) -> None:
@@ -135,12 +134,11 @@ class TakeOver:
     async def _can_fill(self, partition: int, end: int, ids: Mapping[str, str]) -> bool:
         """Whether a whole table stands beside a changelog that was made again, and has not been filled since."""
         table, found = self._table.rows(partition), ids.get(CHANGELOG)
-        made_from = _made_from(table)
-        if stored_offset(table) is None or not is_whole(table) or (found is not None and made_from == found):
+        if stored_offset(table) is None or not is_whole(table):
             return False
-        return end == 0 or (
-            None not in (made_from, found) and not await self._names_itself(partition, end, found)
-        )
+        if end == 0:
+            return found is None or changelog_of(table) != found
+        return is_of_another(table, found) and not await self._names_itself(partition, end, found)
 
     async def _names_itself(self, partition: int, end: int, changelog_id: str | None) -> bool:
         """Whether the changelog says that all is in it: who fills one says so, who did not notice does not."""
@@ -159,9 +157,8 @@ class TakeOver:
     def _opened(self, partition: int, end: int, ids: Mapping[str, str]) -> Table:
         """The table, without its rows where those cannot be gone on with."""
         table = self._table.rows(partition)
-        offset, made_from, found = stored_offset(table), _made_from(table), ids.get(CHANGELOG)
-        is_of_other_log = None not in (offset, made_from, found) and made_from != found
-        if is_of_other_log or (offset is not None and offset >= end):
+        offset = stored_offset(table)
+        if offset is not None and (offset >= end or is_of_another(table, ids.get(CHANGELOG))):
             log.warning(
                 "the table is of another changelog, or ahead of it; reading all of that again",
                 partition=partition,
@@ -187,8 +184,3 @@ class TakeOver:
             }
             for partition in actives
         }
-
-
-def _made_from(table: Table) -> str | None:
-    """The id of the changelog that a table is of; None where it does not say."""
-    return decode_topics(table.get(META_TOPICS)).get(CHANGELOG)

@@ -160,7 +160,10 @@ async def test_a_report_over_state_of_another_zone_database_fails_and_says_what_
 async def test_a_report_over_a_table_that_cannot_be_read_to_its_end_fails_and_says_what_to_do(
     settings: Settings, tables: Tables
 ) -> None:
-    """RocksDB's iterator stops at a broken block as it does at the end: it must not be Complete with the rest."""
+    """RocksDB's iterator stops at a broken block as it does at the end: it must not be Complete with the rest.
+
+    Nor does it wait: patience, which is 300 s here, would bring no row back.
+    """
     some = polls("Mon 10:00 active")
     tables.add(some)
     tables.break_rows(head_key(StoreId("s1")), Shelf().add(some).bytes[0])

@@ -8,12 +8,9 @@ import pytest
 
 from query_api.report_files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
-from schemas.state import head_key
 from schemas.topics import HOURS, POLLS, ZONES
-from schemas.values import StoreId
 from schemas.whole import Loss
 from tests.builders import poll_words, polls
-from tests.core.shelf import Shelf
 from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, FakeProbe, fetch, report, serving, trigger
 from tests.query_api.tables import Tables
@@ -159,17 +156,6 @@ async def test_a_report_of_a_table_that_never_can_be_opened_fails_and_says_why(
         answer = (await fetch(client, await trigger(client))).json()
     assert answer["status"] == "Failed"
     assert "not readable within 0.05 s: the table of partition 0 cannot be read" in answer["error"]
-
-
-async def test_a_report_of_a_broken_table_does_not_wait(settings: Settings, tables: Tables) -> None:
-    """Its rows will not come back: patience, which is 300 s here, would help nobody."""
-    some = polls("Mon 10:00 active")
-    tables.add(some)
-    tables.break_rows(head_key(StoreId("s1")), Shelf().add(some).bytes[0])
-    async with serving(settings) as client:
-        answer = (await fetch(client, await trigger(client))).json()
-    assert answer["status"] == "Failed"
-    assert "stores-0.db is broken" in answer["error"]
 
 
 async def test_a_report_without_a_table_of_some_partition_fails_and_names_it(settings: Settings) -> None:

@@ -143,7 +143,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
     for module in (kafka_asking, kafka_broker):
         monkeypatch.setattr(module, "AIOKafkaConsumer", lambda **_: FakeConsumer(kafka))
     monkeypatch.setattr(kafka_broker, "topic_ids", topic_ids)
-    monkeypatch.setattr(kafka_asking, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(kafka_asking, "RETRY_SECONDS", 0.001)
     return kafka
 
 

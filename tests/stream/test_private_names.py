@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -78,8 +79,9 @@ def test_the_name_is_still_there(owner: Any, names: list[str]) -> None:
     assert [name for name in names if not hasattr(owner, name)] == []
 
 
-async def test_attributes_are_still_there() -> None:
-    app = faust.App("names", broker="embedded:///nowhere/log.db", store="rocksdb://", web_enabled=False)
+async def test_attributes_are_still_there(tmp_path: Path) -> None:
+    broker = "embedded:///nowhere/log.db"
+    app = faust.App("names", broker=broker, store="rocksdb://", datadir=tmp_path, web_enabled=False)
     assert not app._crashed.is_set()
     assert missing(app._crashed, "wait") == []
     assert missing(app.consumer, "_acked", "_acked_index", "_committed_offset", "_read_offset") == []

@@ -18,7 +18,7 @@ from query_api.whole_file import whole_file
 from schemas.settings import Settings
 from schemas.topics import APP_ID, SOURCES
 from scripts.sinks import Positions
-from stream.connection import client_options, try_servers
+from stream.connection import client_options, start_client, try_servers
 from stream.embedded.lock import held
 from stream.embedded.log import EmbeddedLog
 from stream.topics import reach
@@ -136,8 +136,8 @@ class KafkaProbe(BrokerProbe):
             options = {**client_options(self._settings), "request_timeout_ms": _PROBE_TIMEOUT_MS}
             consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**options)
             try:
-                await consumer.start()
-                await admin.start()
+                await start_client(consumer)
+                await start_client(admin)
             except BaseException:
                 await consumer.stop()
                 await admin.close()

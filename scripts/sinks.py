@@ -17,12 +17,12 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from schemas.settings import Settings
 from schemas.topics import MOST_RECORD_BYTES
 from schemas.values import StoreId
-from stream.connection import client_options
+from stream.connection import client_options, start_client
 from stream.embedded.log import EmbeddedLog, Headers, NewRecord
 from stream.errors import BrokerLost
 from stream.partitions import partition_of
 from stream.record_batches import append_many
-from stream.topics import declare_topics
+from stream.topics import declare_topics, reach
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class KafkaSink(Sink):
         self._thread = LoopThread()
         try:
             super().__init__(self._thread.run(declare_topics(settings)))
-            self._producer = self._thread.run(_started_producer(settings))
+            self._producer = self._thread.run(reach(settings, lambda: _started_producer(settings)))
         except BaseException:
             self._thread.stop()
             raise
@@ -172,7 +172,11 @@ async def _started_producer(settings: Settings) -> Any:
         max_request_size=MOST_RECORD_BYTES,
         request_timeout_ms=_OUTAGE_MS,
     )
-    await producer.start()
+    try:
+        await start_client(producer)
+    except BaseException:
+        await producer.stop()
+        raise
     return producer
 
 

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import faust
 from aiokafka.conn import collect_hosts, create_conn  # type: ignore[import-untyped]  # it has no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka.errors import BrokerNotAvailableError, KafkaError  # type: ignore[import-untyped]
 from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped]  # it has no types
 from yarl import URL
 
 from schemas.settings import Settings
 
 _CONNECT_SECONDS: Final = 10.0
+_NO_BROKER: Final = "Kafka answers, and names no broker that takes part yet"
 
 
 def bootstrap_servers(settings: Settings) -> list[str]:
@@ -67,6 +68,21 @@ async def try_servers(settings: Settings) -> None:
             connection.close()
             return
     raise failures[-1]
+
+
+async def start_client(client: Any) -> None:
+    """Start a client of aiokafka.
+
+    Raises KafkaError and OSError, among them BrokerNotAvailableError where Kafka answers and names no broker, as it
+    does when one was frozen: aiokafka fails an assertion there, at once or at the first question.
+    """
+    try:
+        await client.start()
+    except AssertionError as error:
+        raise BrokerNotAvailableError(_NO_BROKER) from error
+    connected = client.client if hasattr(client, "client") else client._client
+    if not connected.cluster.brokers():
+        raise BrokerNotAvailableError(_NO_BROKER)
 
 
 def faust_credentials(settings: Settings) -> Any:

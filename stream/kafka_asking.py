@@ -22,6 +22,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 
 from schemas.topics import APP_ID
+from stream.connection import start_client
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -121,7 +122,7 @@ def _passes(error: Exception) -> bool:
 
 async def started(consumer: Any) -> None:
     try:
-        await consumer.start()
+        await start_client(consumer)
     except BaseException:
         await close_client(consumer)
         raise

@@ -28,7 +28,7 @@ from schemas.topics import APP_ID, CHANGELOG, MOST_ROW_BYTES
 from stream.broker import Outgoing, PartitionWriter, Rows, WriterLost
 from stream.broker import TopicPartition as At
 from stream.changelog import Stretch
-from stream.connection import client_options
+from stream.connection import client_options, start_client
 from stream.embedded.log import Record
 from stream.errors import RowTooLarge, TopicsUnusable
 from stream.kafka_asking import CLOSE_SECONDS, RETRY_SECONDS, Asking, Patience, close_client, seen, started
@@ -96,7 +96,7 @@ class KafkaBroker:
             )
             try:
                 async with asyncio.timeout(_OWN_SECONDS):
-                    await producer.start()
+                    await start_client(producer)
             except _REFUSALS as error:
                 await close_client(producer)
                 raise TopicsUnusable(

@@ -23,7 +23,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
-from stream.connection import bootstrap_servers, client_options, try_servers
+from stream.connection import bootstrap_servers, client_options, start_client, try_servers
 from stream.embedded.log import EmbeddedLog
 from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer, TopicsUnusable
 
@@ -63,7 +63,11 @@ def _declare_embedded(settings: Settings) -> int:
 
 
 async def _declare_on_kafka(settings: Settings) -> int:
-    admin = await reach(settings, lambda: _connected_admin(settings))
+    return await reach(settings, lambda: _declared(settings))
+
+
+async def _declared(settings: Settings) -> int:
+    admin = await _connected_admin(settings)
     try:
         names = [spec.name for spec in ALL_TOPICS]
         described = await admin.describe_topics(names)
@@ -88,7 +92,7 @@ async def _declare_on_kafka(settings: Settings) -> int:
 
 
 async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
-    """Connect to Kafka, trying again with growing pauses.
+    """Connect to Kafka and ask what is to be asked, trying again with growing pauses.
 
     Raises BrokerUnreachable after the patience set, and at once TopicsUnusable where password or certificate
     are wrong.
@@ -121,7 +125,7 @@ async def _connected_admin(settings: Settings) -> Any:
     await try_servers(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
-        await admin.start()
+        await start_client(admin)
     except BaseException:
         await admin.close()
         raise

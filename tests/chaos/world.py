@@ -4,6 +4,7 @@ Owns: performing actions, keeping count of them, and having everything alive and
 know: what reports should say.
 """
 
+import asyncio
 import signal
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
     ConfigResource,
     ConfigResourceType,
 )
+from aiokafka.errors import CommitFailedError  # type: ignore[import-untyped]
 
 from schemas.topics import APP_ID, CHANGELOG
 from scripts.kafka.broker import KafkaBroker, free_ports
@@ -40,6 +42,8 @@ _COMPACTED: Final = {
     "delete.retention.ms": "2000",
 }
 _TELL_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.3
+"""From one look at whether the group is empty to the next."""
 _MAY_END_WITH: Final = (0, 4, 5, 143, -signal.SIGKILL)
 
 
@@ -226,7 +230,7 @@ class World:
             await operator.start()
             try:
                 operator.assign(partitions)
-                await operator.commit(offsets)
+                await _commit_when_alone(operator, offsets)
             finally:
                 await operator.stop()
 
@@ -240,6 +244,16 @@ class World:
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, CHANGELOG, _COMPACTED)])
 
         asked(self.fleet.url, ask)
+
+
+async def _commit_when_alone(operator: Any, offsets: Any) -> None:
+    """Commit for a group without members. One that ended amid a rebalance is a member until its session ends."""
+    while True:
+        try:
+            await operator.commit(offsets)
+            return
+        except CommitFailedError:
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _line(state: LineState) -> Callable[[World, Action], None]:

@@ -40,6 +40,10 @@ _AT: Final = (POLLS, 3)
 Question = Callable[[KafkaBroker], Awaitable[object]]
 
 
+ONE_BROKER = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: {0}))
+"""What a started client of aiokafka knows of the cluster."""
+
+
 class FakeKafka:
     """Fails each call with the next of the errors, or for ever with one; where none is left it answers."""
 
@@ -74,6 +78,8 @@ async def test_a_flush_that_comes_to_no_end_loses_its_writer(monkeypatch: pytest
 
 class FakeConsumer:
     """As much of aiokafka's as we ask with."""
+
+    client = ONE_BROKER
 
     def __init__(self, kafka: FakeKafka) -> None:
         self._kafka = kafka
@@ -115,6 +121,8 @@ class FakeProducers:
 
 class FakeProducer:
     """As much of aiokafka's as it takes to become a writer."""
+
+    client = ONE_BROKER
 
     def __init__(self, all_of_them: FakeProducers, partition: int) -> None:
         self._all = all_of_them

@@ -1,0 +1,55 @@
+"""Declaring the topics on a Kafka that is reached, and cannot answer yet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka.errors import (  # type: ignore[import-untyped]  # it has no types
+    NodeNotReadyError,
+    TopicAuthorizationFailedError,
+)
+
+from schemas.settings import Settings
+from schemas.topics import ALL_TOPICS
+from stream import topics
+from stream.errors import BrokerUnreachable
+from stream.topics import declare_topics
+
+
+class Admin:
+    """Answers what is asked of it with the next of `answers`."""
+
+    def __init__(self, answers: list[Exception | int]) -> None:
+        self._answers = answers
+        self.closed = 0
+
+    async def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return [{"topic": name, "partitions": [{}] * answer} for name in names]
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def connected(admin: Admin, monkeypatch: pytest.MonkeyPatch, patience_s: float) -> Settings:
+    async def connect(_: Settings) -> Admin:
+        return admin
+
+    monkeypatch.setattr(topics, "_connected_admin", connect)
+    monkeypatch.setattr(topics, "_FIRST_WAIT_S", 0.01)
+    return Settings(broker="kafka://127.0.0.1:1", kafka_patience_seconds=patience_s)
+
+
+async def test_a_broker_that_names_no_node_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does one that was frozen, and that its own controller has fenced."""
+    admin = Admin([NodeNotReadyError("node id None"), NodeNotReadyError("node id None"), 5])
+    assert await declare_topics(connected(admin, monkeypatch, 60)) == 5
+    assert admin.closed == 3
+
+
+async def test_what_does_not_pass_is_said_after_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin([TopicAuthorizationFailedError(spec.name) for spec in ALL_TOPICS])
+    with pytest.raises(BrokerUnreachable, match="TopicAuthorizationFailed"):
+        await declare_topics(connected(admin, monkeypatch, 0.02))

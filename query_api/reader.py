@@ -43,7 +43,6 @@ from schemas.settings import Settings
 from schemas.state import (
     HEAD_PREFIX,
     META_EXTENT,
-    META_ZONE_DATABASE,
     NO_INTS,
     NO_POLL,
     Extent,
@@ -132,8 +131,9 @@ class Reader:
             try:
                 secondaries.catch_up()
                 tables = secondaries.tables()
-                _refuse_other_zones(tables)
-                yield tables, standing_of(tables, self._expected)
+                standing = standing_of(tables, self._expected)
+                _refuse_other_zones(standing)
+                yield tables, standing
             except RowsUnreadable as error:
                 raise TableBroken(error.path, error.cause) from error
             finally:
@@ -269,11 +269,10 @@ class Snapshot:
         return None
 
 
-def _refuse_other_zones(tables: dict[int, Table]) -> None:
-    for partition, table in tables.items():
-        made_with = (value_of(table, META_ZONE_DATABASE) or ZONE_DATABASE.encode()).decode()
-        if made_with != ZONE_DATABASE:
-            raise OtherZoneDatabase(partition, made_with, ZONE_DATABASE)
+def _refuse_other_zones(standing: Standing) -> None:
+    for partition, table in standing.tables.items():
+        if table.zone_database not in (None, ZONE_DATABASE):
+            raise OtherZoneDatabase(partition, str(table.zone_database), ZONE_DATABASE)
 
 
 def _chunk(keys: list[bytes], values: list[bytes]) -> Chunk:

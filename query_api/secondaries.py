@@ -22,24 +22,19 @@ import rocksdict
 from query_api.errors import FolderUnwritable, TableUnreadable, system_text
 from schemas.rows import Table
 from schemas.topics import TABLE
-from schemas.views import LOST_LOGS, catch_up, open_view
+from schemas.views import LOST_LOGS, View
 
 _MOST_OPENINGS: Final = 50
 """Times to open a secondary anew. It takes some 10 ms, and a busy worker's logs go after seconds."""
 _PARTITION: Final = re.compile(rf"{re.escape(TABLE)}-(\d+)\.db", re.ASCII)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Secondary:
-    """One open secondary: of which table, and where it keeps its own files."""
+    """One open secondary, and of which table it is."""
 
     identity: bytes
-    table: Table
-    folder: Path
-
-    def close(self) -> None:
-        self.table.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    view: View
 
 
 @dataclass(slots=True)
@@ -54,31 +49,31 @@ class Secondaries:
 
     def tables(self) -> dict[int, Table]:
         """The open tables, by partition."""
-        return {partition: secondary.table for partition, secondary in sorted(self.open.items())}
+        return {partition: secondary.view.table for partition, secondary in sorted(self.open.items())}
 
     def close_all(self) -> None:
         """Close every table and remove its folder."""
         while self.open:
-            self.open.popitem()[1].close()
+            self.open.popitem()[1].view.close()
 
     def catch_up(self) -> None:
         """Follow the tables folder, and each table. Raises StateUnreadable."""
         found = _tables_in(self.tables_dir)
         for partition in self.open.keys() - found.keys():
-            self.open.pop(partition).close()
+            self.open.pop(partition).view.close()
         for partition, (path, identity) in found.items():
-            if not self._caught_up(partition, path, identity):
+            if not self._caught_up(partition, identity):
                 self._open(partition, path, identity)
 
-    def _caught_up(self, partition: int, path: Path, identity: bytes) -> bool:
+    def _caught_up(self, partition: int, identity: bytes) -> bool:
         secondary = self.open.get(partition)
         if secondary is None:
             return False
         if secondary.identity == identity:
             with suppress(Exception):  # rocksdict has no narrower one; a table that fails is opened again
-                if catch_up(secondary.table, path):
+                if secondary.view.catch_up():
                     return True
-        self.open.pop(partition).close()
+        self.open.pop(partition).view.close()
         return False
 
     def _open(self, partition: int, path: Path, identity: bytes) -> None:
@@ -88,19 +83,19 @@ class Secondaries:
         except OSError as error:
             raise FolderUnwritable(folder, system_text(error)) from error
         try:
-            table = self._whole_view(path, folder)
+            view = self._whole_view(path, folder)
         except Exception as error:  # as above
             shutil.rmtree(folder, ignore_errors=True)
             if _identity(path) == identity:
                 raise TableUnreadable(partition, str(error)) from error
             return  # deleted under our hands: nothing to say until it is made anew
-        self.open[partition] = _Secondary(identity, table, folder)
+        self.open[partition] = _Secondary(identity, view)
 
-    def _whole_view(self, path: Path, folder: Path) -> Table:
+    def _whole_view(self, path: Path, folder: Path) -> View:
         for _ in range(_MOST_OPENINGS):
-            table = open_view(path, folder, self.cache)
-            if table is not None:
-                return table
+            view = View.open(path, folder, self.cache)
+            if view is not None:
+                return view
         raise OSError(LOST_LOGS)
 
 

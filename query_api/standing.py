@@ -8,18 +8,29 @@ there are says the broker, or a row of any table; where neither does, nobody kno
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from query_api.scans import rows_from, value_of
-from schemas.rows import Table
-from schemas.state import META_PARTITIONS, decode_positions
-from schemas.whole import LOSS_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, decode_losses
+from schemas.rows import Table, rows_within
+from schemas.state import (
+    APPLIED_PREFIX,
+    META_PARTITIONS,
+    META_POSITIONS,
+    META_ZONE_DATABASE,
+    decode_positions,
+)
+from schemas.whole import LOCAL_PREFIX, LOSS_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, decode_losses
 
 Applied = dict[tuple[str, int], int]
 """Of each (topic, partition), the offset of the next record to be applied; or that the log will give out next."""
 Losses = dict[tuple[str, int], tuple[Loss, ...]]
 """Of each (topic, partition) that lost records, its losses, the oldest first."""
+
+_SAID: Final = (
+    (APPLIED_PREFIX, META_POSITIONS + b"\0"),  # losses and the number of partitions stand between
+    (META_ZONE_DATABASE, META_ZONE_DATABASE + b"\0"),
+    (LOCAL_PREFIX, b"_`"),
+)
+"""The keys of what a table says of itself: not the stamps, of which there are as many as stores."""
 
 _MOST_NAMED: Final = 3
 """Partitions that a sentence names; of further ones it says how many."""
@@ -30,7 +41,8 @@ class TableStanding:
     """What the table of one partition says.
 
     While it is not whole, `reached` of `target` offsets of the changelog are in it; None where it does not say.
-    `partitions` is how many there were when it was made, None before its first record.
+    `partitions` is how many there were when it was made, `zone_database` the release that it was made with: None
+    before its first record.
     """
 
     whole: bool
@@ -39,6 +51,7 @@ class TableStanding:
     partitions: int | None
     applied: Mapping[str, int]
     losses: Mapping[str, tuple[Loss, ...]]
+    zone_database: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +144,20 @@ def lost_records(loss: Loss) -> int:
 
 
 def _said_by(table: Table) -> TableStanding:
+    said = rows_within(table, _SAID)
+    zone_database = said.get(META_ZONE_DATABASE)
     return TableStanding(
-        whole=value_of(table, WHOLE_KEY) is not None,
-        reached=_number(value_of(table, OFFSET_KEY)),
-        target=_number(value_of(table, TARGET_KEY)),
-        partitions=_number(value_of(table, META_PARTITIONS)),
-        applied=decode_positions(partial(value_of, table)),
+        whole=WHOLE_KEY in said,
+        reached=_number(said.get(OFFSET_KEY)),
+        target=_number(said.get(TARGET_KEY)),
+        partitions=_number(said.get(META_PARTITIONS)),
+        applied=decode_positions(said.get),
         losses={
             key.removeprefix(LOSS_PREFIX).decode(): losses
-            for key, value in rows_from(table, LOSS_PREFIX)
-            if (losses := decode_losses(value))
+            for key, value in said.items()
+            if key.startswith(LOSS_PREFIX) and (losses := decode_losses(value))
         },
+        zone_database=None if zone_database is None else zone_database.decode(),
     )
 
 

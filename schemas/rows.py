@@ -10,7 +10,7 @@ At both RocksDB's iterator is just not valid any more. The `items`, `keys` and `
 the status: to them the rows end at the fault. So whoever scans does it here, or ends with `check_nothing_after`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -52,6 +52,19 @@ def keys_of(table: Table, from_key: bytes = b"") -> Iterator[bytes]:
         yield rows.key()
         rows.next()
     _check_end(rows, table)
+
+
+def rows_within(table: Table, ranges: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The rows of some ranges [from_key, to_key), read with one iterator. Raises RowsUnreadable."""
+    found, rows = {}, table.iter()
+    for from_key, to_key in ranges:
+        rows.seek(from_key)
+        while rows.valid() and (key := rows.key()) < to_key:
+            found[key] = rows.value()
+            rows.next()
+        if not rows.valid():
+            _check_end(rows, table)
+    return found
 
 
 def first_value(table: Table, from_key: bytes, options: rocksdict.ReadOptions) -> bytes | None:

@@ -18,7 +18,7 @@ import rocksdict
 from schemas.rows import RowsUnreadable, Table, rows_of
 from schemas.settings import Settings
 from schemas.topics import TABLE
-from schemas.views import LOST_LOGS, open_view
+from schemas.views import LOST_LOGS, View
 from scripts.copy_errors import TableUnreadable
 from stream.rocks import open_table
 
@@ -82,12 +82,12 @@ def _whole_view(path: Path, folder: Path) -> Table:
         attempt += 1
         try:
             (folder / str(attempt)).mkdir()
-            table = open_view(path, folder / str(attempt))
+            view = View.open(path, folder / str(attempt))
         except Exception as error:  # rocksdict has no narrower one; files that go under our hands too
             cause = str(error)
         else:
-            if table is not None:
-                return table
+            if view is not None:
+                return view.table
             cause = LOST_LOGS
         if time.monotonic() > deadline:
             raise TableUnreadable(path, f"tried for {PATIENCE_S:g} s; {cause}")

@@ -12,7 +12,7 @@ takes the partition over next begins at the positions in the table.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -55,7 +55,7 @@ from stream.errors import PartitionsAdded
 from stream.losses import TopicSpan, resumption
 from stream.news import News
 from stream.rocks import NOTE_SECONDS, RowBatch, rows_of
-from stream.settling import Settling, batches
+from stream.settling import SettledRows, Settling, StoreNews, batches
 from stream.tables import StoreTable
 
 log = structlog.get_logger(__name__)
@@ -359,15 +359,32 @@ class Ledgers:
             event.clear()
         POLLS_TAKEN.inc(self._polls)
         self._flushing, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
-        await asyncio.gather(*(self._flush(partition, batch) for partition, batch in self._flushing.items()))
+        few = self._few()
+        settled = self._settling.settled(few) if few else {}
+        await asyncio.gather(
+            *(self._flush(*each, settled.get(each[0])) for each in self._flushing.items()),
+        )
         self._flushing = {}
         self._room.set()
 
-    async def _flush(self, partition: int, pending: _Pending) -> None:
+    def _is_ours(self, partition: int, pending: _Pending) -> bool:
+        """Whether the partition is ours as it was when its news came."""
+        return partition in self._ours and self._ours[partition].writer is pending.writer
+
+    def _few(self) -> list[StoreNews]:
+        """The news of partitions that have little of it: all of these are settled in one go."""
+        few: list[StoreNews] = []
+        for partition, pending in self._flushing.items():
+            if self._is_ours(partition, pending) and len(few) + len(pending.news) <= _SLICE:
+                few += _store_news(partition, pending.news.items())
+        return few
+
+    async def _flush(self, partition: int, pending: _Pending, settled: SettledRows | None) -> None:
+        """Write one partition's news; where they are few, they are settled already."""
         ours = self._ours.get(partition)
         try:
-            if ours is not None and ours.writer is pending.writer:
-                flush = self._settled(partition, pending)
+            if ours is not None and self._is_ours(partition, pending):
+                flush = self._settled(partition, pending, settled)
                 await self._write(partition, ours, flush, pending.positions, pending.outgoing)
         except WriterLost as error:
             if self._ours.get(partition) is ours:
@@ -412,14 +429,15 @@ class Ledgers:
         offset = await ours.writer.write(_slices(chain(rows, last)), (), ours.taken)
         batch.write(table, offset, began_s)
 
-    async def _settled(self, partition: int, pending: _Pending) -> AsyncIterator[Rows]:
-        """The rows that pending news changes, some stores at a time."""
+    async def _settled(
+        self, partition: int, pending: _Pending, settled: SettledRows | None
+    ) -> AsyncIterator[Rows]:
+        """The rows that pending news changes, some stores at a time unless they are settled already."""
         reached = decode_extent(self._table.get(partition, META_EXTENT))
         extent, recounts = Extent(), False
-        for part in batches(iter(pending.news.items()), _SLICE):
-            settled = self._settling.settled(partition, part)
-            extent, recounts = extent | settled.extent, recounts or settled.forgotten.bounds(reached)
-            yield settled.rows
+        for each in self._slices_of(partition, pending) if settled is None else (settled,):
+            extent, recounts = extent | each.extent, recounts or each.forgotten.bounds(reached)
+            yield each.rows
             await asyncio.sleep(0)
         if recounts:
             reached = await self._settling.counted_extent(partition, without=pending.news)
@@ -427,6 +445,10 @@ class Ledgers:
             yield [(META_EXTENT, encode_extent(reached | extent))]
         if pending.accepts_losses_ms:
             yield list(self._losses_accepted(partition, pending.accepts_losses_ms))
+
+    def _slices_of(self, partition: int, pending: _Pending) -> Iterator[SettledRows]:
+        for part in batches(_store_news(partition, pending.news.items()), _SLICE):
+            yield self._settling.settled(part)[partition]
 
     def _about(self, partition: int, ours: _Partition) -> list[tuple[bytes, bytes | None]]:
         """What a table says of itself, where it does not say so yet."""
@@ -506,8 +528,8 @@ class Ledgers:
 
     async def _rebuilt(self, partition: int) -> AsyncIterator[Rows]:
         for keys in batches(self._table.head_keys(partition), _SLICE):
-            part = [(StoreId(key[1:].decode()), News(derives_anew=True)) for key in keys]
-            yield self._settling.settled(partition, part).rows
+            part = ((StoreId(key[1:].decode()), News(derives_anew=True)) for key in keys)
+            yield self._settling.settled(list(_store_news(partition, part)))[partition].rows
             await asyncio.sleep(0)
         yield [(META_ZONE_DATABASE, ZONE_DATABASE.encode())]
 
@@ -517,6 +539,10 @@ class Ledgers:
             ours = self._ours[partition]
             pending = self._pending[partition] = _Pending(ours.writer, dict(ours.taken))
         return pending
+
+
+def _store_news(partition: int, news: Iterable[tuple[StoreId, News]]) -> Iterator[StoreNews]:
+    return (StoreNews(partition, *each) for each in news)
 
 
 def _encoded(taken: Mapping[str, int]) -> bytes:

@@ -89,5 +89,4 @@ def _written(path: Path) -> dict[str, int]:
 
 def _lost_a_log(written: dict[str, int], path: Path) -> bool:
     """Whether a write-ahead log that was there has gone."""
-    there = os.listdir(path)
-    return any(name.endswith(_LOG) and name not in there for name in written)
+    return not all(os.path.exists(f"{path}/{name}") for name in written if name.endswith(_LOG))

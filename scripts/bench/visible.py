@@ -3,18 +3,15 @@
 Owns: which polls are followed, how often the API is asked, and the rows on that. Must not know: which broker, how
 anything is written or read.
 
-The looking must not become what is measured: a GET on Kafka catches up with twelve tables. So only some of the
-polls are followed, and after each GET, which goes to the poll that was looked for longest ago, there is a pause as
-long as three of them. The API works on them for a quarter of a core at most.
+The looking must not become what is measured: a GET on Kafka catches up with twelve tables. So one poll is followed
+at a time, and after each GET there is a pause, of which chance chooses the length: at a steady beat the looks would
+all meet the worker's flushes at one point of theirs, and a pause that grows with the GET would count it twice.
 
-    sent ──▶ about six a second ──▶ waiting ──▶ GET, pause ──▶ seen: its latency
-                                       ▲             │
-                                       └─── not yet ─┘
+    sent ──▶ the latest one ──▶ GET, pause, GET, pause, … ──▶ seen: its latency ──▶ pause ──▶ the latest one …
 """
 
 import random
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,13 +31,8 @@ from scripts.bench.workload import Workload
 RATE: Final = 1_000
 WHAT: Final = f"poll sent to visible by GET, {RATE:,} polls/s"
 
-_FOLLOWED: Final = 0.06
-"""Of the hundred batches a second that the sender sends, from each of which the last poll may be followed. Chance
-chooses: at a steady beat the polls would all meet the worker's flushes at one point of theirs."""
-_PAUSES: Final = 3
-"""So many times as long as a GET took is the pause after it, ..."""
-_LEAST_PAUSE_S: Final = 0.005
-"""... and at least so long, also where nothing waits."""
+_PAUSES_S: Final = (0.04, 0.12)
+"""The least and the most: the API works on the looks for a quarter of a core at most."""
 _WARM_S: Final = 5
 """After its start a worker opens tables, fills caches and meets its broker: none of that is a live poll's wait."""
 _PATIENCE_S: Final = 60.0
@@ -77,31 +69,29 @@ class Live:
 
         Raises BenchFailed where one is not visible within a minute.
         """
-        waits, waiting, chance = list[float](), deque[_Followed](), random.Random(self.first)
+        waits, chance = list[float](), random.Random(self.first)
+        followed: _Followed | None = None
         with self.sending(RATE, seconds) as sender:
-            while not sender.ended or waiting:
-                batches = {sent.last: sent.at_s for sent in sender.newly_sent()}
-                waiting += [self._poll(*each) for each in batches.items() if chance.random() < _FOLLOWED]
-                began = time.perf_counter()
-                if waiting and (wait_ms := self._look(waiting)) is not None:
+            while not sender.ended or followed:
+                sent = sender.newly_sent()
+                if followed is None and sent:
+                    followed = self._poll(sent[-1].last, sent[-1].at_s)
+                if followed and (wait_ms := self._look(followed)) is not None:
                     waits.append(wait_ms)
-                time.sleep(max(_LEAST_PAUSE_S, _PAUSES * (time.perf_counter() - began)))
+                    followed = None
+                time.sleep(chance.uniform(*_PAUSES_S))
         return waits
 
     def _poll(self, nth: int, at_s: float) -> _Followed:
         store, _, at_us = next(self.workload.polls(nth, 1))
         return _Followed(at_s, store, at_us)
 
-    def _look(self, waiting: deque[_Followed]) -> float | None:
-        """Look for the one that was looked for longest ago; its latency in ms, or None: it goes on waiting."""
-        poll = waiting.popleft()
+    def _look(self, poll: _Followed) -> float | None:
+        """Its latency in ms; None where it is not visible yet."""
         seen, waited_s = self.calls.has_poll(poll.store, poll.at_us), time.time() - poll.at_s
-        if seen:
-            return 1000 * waited_s
-        if waited_s > _PATIENCE_S:
+        if not seen and waited_s > _PATIENCE_S:
             raise BenchFailed(f"a poll of store {poll.store} is not visible after {waited_s:.0f} s")
-        waiting.append(poll)
-        return None
+        return 1000 * waited_s if seen else None
 
 
 @contextmanager
@@ -122,7 +112,7 @@ def visible_rows(bench: Bench, live: Live, part: str, targets: tuple[Target, Tar
 
 
 def seconds_of_live(bench: Bench) -> int:
-    """For how long polls flow: about 240 of them are followed, so that two are beyond the p99."""
+    """For how long polls flow: more than 100 of them are followed, so that one is beyond the p99."""
     return bench.count(40, 10)
 
 

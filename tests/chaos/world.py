@@ -117,7 +117,8 @@ class World:
     def start_api(self) -> str:
         """Start an API beside the replica; where it answers."""
         port = free_port()
-        self.fleet.run("api", "--port", port, state="host")
+        process = self.fleet.run("api", "--port", port, state="host")
+        until(f"the API listens: {process.output}", lambda: "API listening" in process.text)
         return f"http://127.0.0.1:{port}"
 
     def said_by_workers(self, words: str) -> int:

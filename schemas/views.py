@@ -14,6 +14,7 @@ read to its end, so a view counts only where none went.
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -79,12 +80,13 @@ class View:
 
 def _written(path: Path) -> dict[str, int]:
     """The sizes of the write-ahead logs, which never go back to a name they had, and of the manifest."""
+    sizes = {}
     with os.scandir(path) as entries:
-        return {
-            each.name: each.stat().st_size
-            for each in entries
-            if each.name.endswith(_LOG) or each.name.startswith(_MANIFEST)
-        }
+        for each in entries:
+            if each.name.endswith(_LOG) or each.name.startswith(_MANIFEST):
+                with suppress(FileNotFoundError):  # it went just now
+                    sizes[each.name] = each.stat().st_size
+    return sizes
 
 
 def _lost_a_log(written: dict[str, int], path: Path) -> bool:

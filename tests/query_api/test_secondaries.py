@@ -64,6 +64,19 @@ def test_a_table_that_was_not_written_is_left_as_it_is(tables: Tables, secondari
         view.table = table
 
 
+def test_a_file_that_goes_while_the_folder_is_listed_stops_nobody(
+    tables: Tables, secondaries: Secondaries, settings: Settings
+) -> None:
+    """Here it has gone already: a link that leads nowhere has a name and no size."""
+    (settings.table_path(0) / "MANIFEST-999999").symlink_to("nowhere")
+    secondaries.catch_up()
+    view = secondaries.open[0].view
+    tables.put(KEY, b"1")
+    secondaries.catch_up()
+    assert secondaries.open[0].view is view
+    assert value_of(view.table, KEY) == b"1"
+
+
 def test_a_table_whose_log_goes_while_it_catches_up_is_opened_anew(
     tables: Tables, secondaries: Secondaries
 ) -> None:

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 SESSION_SECONDS: Final = 3.0
 """How long after kill -9 a worker's partitions stay its own, here."""
+_MOST_SESSION_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _ASK_SECONDS: Final = 30.0
 
@@ -171,8 +172,7 @@ class Fleet:
             "BROKER_REQUEST_TIMEOUT": str(max(90.0, session_seconds + 1)),
             "BROKER_HEARTBEAT_INTERVAL": str(session_seconds / 6),
             "CONSUMER_METADATA_MAX_AGE_MS": str(int(session_seconds * 1000)),
-            "STOREPULSE_KAFKA_SESSION_SECONDS": str(session_seconds),
-            **_variables({"broker": url, **settings}),
+            **_variables({"broker": url, **_our_session(session_seconds), **settings}),
         }
         self._processes: list[Process] = []
         self._replicas = 0
@@ -255,6 +255,11 @@ def fleet(url: str, folder: Path, **settings: Any) -> Iterator[Fleet]:
         raise
     finally:
         made.close()
+
+
+def _our_session(seconds: float) -> dict[str, object]:
+    """The session as our setting; nothing where that does not go so far, and Faust's alone counts."""
+    return {"kafka_session_seconds": seconds} if seconds <= _MOST_SESSION_SECONDS else {}
 
 
 def _variables(settings: Mapping[str, object]) -> dict[str, str]:

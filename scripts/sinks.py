@@ -31,6 +31,7 @@ Positions = dict[tuple[str, int], int]
 
 _BATCH_BYTES: Final = 4 << 20
 _KAFKA_BATCH_BYTES: Final = 512 << 10
+_START_SECONDS: Final = 10.0
 _OUTAGE_MS: Final = 300_000
 """For how long records wait for a broker that is down, before the replay gives up."""
 
@@ -173,7 +174,8 @@ async def _started_producer(settings: Settings) -> Any:
         request_timeout_ms=_OUTAGE_MS,
     )
     try:
-        await start_client(producer)
+        async with asyncio.timeout(_START_SECONDS):  # aiokafka asks for the id of a producer for ever
+            await start_client(producer)
     except BaseException:
         await producer.stop()
         raise

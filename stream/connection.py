@@ -79,10 +79,16 @@ async def start_client(client: Any) -> None:
     try:
         await client.start()
     except AssertionError as error:
+        if _names_a_broker(client):
+            raise
         raise BrokerNotAvailableError(_NO_BROKER) from error
-    connected = client.client if hasattr(client, "client") else client._client
-    if not connected.cluster.brokers():
+    if not _names_a_broker(client):
         raise BrokerNotAvailableError(_NO_BROKER)
+
+
+def _names_a_broker(client: Any) -> bool:
+    connected = client.client if hasattr(client, "client") else client._client
+    return bool(connected.cluster.brokers())
 
 
 def faust_credentials(settings: Settings) -> Any:

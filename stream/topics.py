@@ -13,10 +13,12 @@ from typing import Any, Final, TypeVar
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # it has no types
 from aiokafka.errors import (  # type: ignore[import-untyped]
+    ClusterAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
     for_code,
 )
@@ -36,8 +38,10 @@ _KAFKA_PARTITIONS: Final = 12
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 8.0
 _REFUSALS: Final = (
+    ClusterAuthorizationFailedError,
     IllegalSaslStateError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
     ssl.SSLCertVerificationError,
 )
@@ -94,8 +98,8 @@ async def _declared(settings: Settings) -> int:
 async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
     """Connect to Kafka and ask what is to be asked, trying again with growing pauses.
 
-    Raises BrokerUnreachable after the patience set, and at once TopicsUnusable where password or certificate
-    are wrong.
+    Raises BrokerUnreachable after the patience set, and at once TopicsUnusable where password, certificate
+    or rights are wrong.
     """
     deadline, wait_s = time.monotonic() + settings.kafka_patience_seconds, _FIRST_WAIT_S
     servers = bootstrap_servers(settings)
@@ -105,7 +109,7 @@ async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
         except _REFUSALS as error:
             raise TopicsUnusable(
                 f"the Kafka broker at {', '.join(servers)} and we do not trust each other ({error}): check the "
-                "STOREPULSE_KAFKA_* settings"
+                "STOREPULSE_KAFKA_* settings, and what that user may do"
             ) from None
         except (KafkaError, OSError) as error:
             left_s = deadline - time.monotonic()

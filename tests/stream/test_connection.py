@@ -34,6 +34,11 @@ async def test_one_that_names_none_is_not(kind: str) -> None:
         await start_client(Client(kind, []))
 
 
+async def test_an_assertion_of_another_kind_stays_one() -> None:
+    with pytest.raises(AssertionError, match="same loop"):
+        await start_client(Client("client", [object()], AssertionError("same loop")))
+
+
 async def test_nor_is_one_for_which_aiokafka_fails_an_assertion() -> None:
     with pytest.raises(BrokerNotAvailableError, match="names no broker"):
         await start_client(Client("client", [], AssertionError("Did we not perform bootstrap?")))

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (  # type: ignore[import-untyped]  # it has no types
+    ClusterAuthorizationFailedError,
     NodeNotReadyError,
-    TopicAuthorizationFailedError,
 )
 
 from schemas.settings import Settings
-from schemas.topics import ALL_TOPICS
 from stream import topics
-from stream.errors import BrokerUnreachable
+from stream.errors import BrokerUnreachable, TopicsUnusable
 from stream.topics import declare_topics
 
 
@@ -49,7 +48,14 @@ async def test_a_broker_that_names_no_node_yet_is_asked_again(monkeypatch: pytes
     assert admin.closed == 3
 
 
+async def test_a_user_without_the_rights_is_told_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin([ClusterAuthorizationFailedError("not you")])
+    with pytest.raises(TopicsUnusable, match=r"not you.*what that user may do"):
+        await declare_topics(connected(admin, monkeypatch, 60))
+    assert admin.closed == 1
+
+
 async def test_what_does_not_pass_is_said_after_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    admin = Admin([TopicAuthorizationFailedError(spec.name) for spec in ALL_TOPICS])
-    with pytest.raises(BrokerUnreachable, match="TopicAuthorizationFailed"):
+    admin = Admin([NodeNotReadyError("node id None")] * 100)
+    with pytest.raises(BrokerUnreachable, match="node id None"):
         await declare_topics(connected(admin, monkeypatch, 0.02))

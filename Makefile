@@ -30,10 +30,10 @@ soak: .venv/checks ## rounds of faults, for as long as you like
 	@$(call in_tmp,$(BIN)/python -m pytest -m soak)
 
 bench: .venv/measures ## measure, each figure beside that of a peer, or of the work tree BESIDE=DIR
-	@$(call in_tmp,$(BIN)/python -m scripts.bench $(if $(BESIDE),--beside "$(BESIDE)"))
+	@$(call in_tmp,$(BIN)/python -m scripts.dev.bench $(if $(BESIDE),--beside "$(BESIDE)"))
 
 kafka: .venv/runs ## a real Kafka on 127.0.0.1:9092 until Ctrl-C (needs Java 17 and, once, Maven)
-	@$(BIN)/python -m scripts.kafka run
+	@$(BIN)/python -m scripts.dev.kafka run
 
 lock: ## bring the lock files up to pyproject.toml (needs uv; LOCK=--upgrade for newer versions)
 	echo setuptools | $(COMPILE) -o requirements.lock pyproject.toml -

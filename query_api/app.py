@@ -15,17 +15,17 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI
 
-from query_api.broker import BrokerProbe
 from query_api.errors import QueryError
 from query_api.health import PATIENCE_S, HealthWatch
 from query_api.metrics import Metrics
+from query_api.ports import BrokerProbe
 from query_api.problems import add_problems, documented
-from query_api.reader import Reader
-from query_api.report import warm_up
-from query_api.reports import Reports
+from query_api.reports.jobs import Reports
+from query_api.reports.report import warm_up
 from query_api.routes.debug import debug_routes
 from query_api.routes.health import health_routes
 from query_api.routes.reports import report_routes
+from query_api.snapshots.reader import Reader
 from schemas.api import Problem
 from schemas.settings import Settings
 from schemas.state import NewerState

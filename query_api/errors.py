@@ -24,7 +24,7 @@ schemas.state.NewerState stands beside them: stored bytes that a newer version w
 
 from pathlib import Path
 
-from schemas.rows import RowsUnreadable
+from schemas.table_scans import RowsUnreadable
 from schemas.values import format_timestamp
 from stream.core.windows import Window
 

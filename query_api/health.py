@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from query_api.broker import BrokerProbe
-from query_api.reader import Reader
-from query_api.standing import Applied, Standing, partitions_of
+from query_api.ports import BrokerProbe
+from query_api.snapshots.reader import Reader
+from query_api.snapshots.standing import Standing, partitions_of
+from schemas.positions import Positions, covers
 from schemas.topics import SOURCES
 
 PATIENCE_S: Final = 3.0
@@ -64,7 +65,7 @@ class HealthWatch:
     reader: Reader
     probe: BrokerProbe
     monotonic_s: Callable[[], float]
-    _marks: deque[tuple[float, Applied]] = field(default_factory=deque)
+    _marks: deque[tuple[float, Positions]] = field(default_factory=deque)
 
     async def look(self) -> Health:
         """How things stand. Takes PATIENCE_S at most."""
@@ -78,7 +79,7 @@ class HealthWatch:
         if target is None:
             replaying = False
         else:
-            replaying = target == "pending" or applied is None or not _covers(applied, target)
+            replaying = target == "pending" or applied is None or not covers(applied, target)
         lag, trailing_s = None, 0.0
         if ends is not None and applied is not None:
             lag = {source.name: 0 for source in SOURCES}
@@ -90,7 +91,7 @@ class HealthWatch:
             state = f"trails the log for {trailing_s:.0f} s: the worker is stuck, or too slow"
         return Health(broker, worker, state, standing, replaying, lag, trailing_s)
 
-    async def _ask_broker(self) -> tuple[Applied | None, str]:
+    async def _ask_broker(self) -> tuple[Positions | None, str]:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 ends = await self.probe.end_offsets()
@@ -118,18 +119,14 @@ class HealthWatch:
         obstacle = standing.obstacle()
         return standing, _OK if obstacle is None else f"not whole yet: {obstacle}"
 
-    def _trailing_s(self, ends: Applied, applied: Applied) -> float:
+    def _trailing_s(self, ends: Positions, applied: Positions) -> float:
         """Remember what the log held when; forget what is applied. The oldest that is left says how late we are."""
         now_s = self.monotonic_s()
         if len(self._marks) < _MOST_MARKS and (not self._marks or self._marks[-1][1] != ends):
             self._marks.append((now_s, ends))
-        while self._marks and _covers(applied, self._marks[0][1]):
+        while self._marks and covers(applied, self._marks[0][1]):
             self._marks.popleft()
         return now_s - self._marks[0][0] if self._marks else 0.0
-
-
-def _covers(applied: Applied, ends: Applied) -> bool:
-    return all(applied.get(at, 0) >= end for at, end in ends.items())
 
 
 def _words(error: Exception) -> str:

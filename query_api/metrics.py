@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from query_api.health import Health
-from query_api.standing import Standing, lost_records
+from query_api.snapshots.standing import Standing, lost_records
 from schemas.topics import SOURCES
 
 FRESH_S: Final = 10.0

@@ -2,7 +2,7 @@
 
 Owns: opening them for writing so that no other file is reached: a symbolic link that stands in the place of one
 may lead to anything that this user can write. Must not know: what is in them. (Files that are only ever replaced
-whole, by query_api.whole_file, need no opening: the rename takes the place of the link.)
+whole, by schemas.atomic_write, need no opening: the rename takes the place of the link.)
 """
 
 import errno

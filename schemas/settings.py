@@ -1,7 +1,7 @@
 """Settings: one frozen object a process, read from the environment once.
 
 Owns: every setting with its name, default, unit and bounds. Must not know: who uses it. Command-line options
-are laid over it by scripts.cli. No secret has a default, and none is printed.
+are laid over it by scripts.cli.main. No secret has a default, and none is printed.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A store's state as it stands in the table, and its versioned bytes.
 
 Owns: the keys and values of the one table `stores`, in RocksDB and in its changelog alike. Must not know:
-how a state is computed (stream.core.ledger) or who stores it.
+how a state is computed (stream.core.merge) or who stores it.
 
 Keys, in three ranges of the same table:
 
@@ -130,7 +130,7 @@ class Head:
     `zone` and `week` are None where nothing was said of them. `latest` is the code of the latest poll,
     `carry` that of the latest poll older than every page; NO_POLL where there is none. `days` has a row
     (UTC day, active polls, inactive polls) a page, ascending. `mark_codes` and `mark_ups` are described
-    in stream.core.marks.
+    in stream.core.changes.
     """
 
     zone: str | None

@@ -1,7 +1,7 @@
 """Replay: a folder of CSVs becomes records on the topics.
 
 Owns: the order of sending (hours and zones first), the bulk form and the timed form. Must not know: how CSVs
-are read (scripts.csv_input) or how a broker is reached (scripts.sinks).
+are read (scripts.csv_input) or how a broker is reached (stream.brokers.opening).
 
     bulk     many polls of one store a record, as fast as the broker takes them
     speed N  one poll a record, in time order, at N times the speed at which they happened
@@ -11,19 +11,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import polars as pl
 
 from schemas.events import MOST_AHEAD_US, encode_hours, encode_poll, encode_polls, encode_zone
+from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
 from scripts.csv_input import InputFolder, RejectsWriter
 from scripts.csv_input.hours import read_hours
 from scripts.csv_input.polls import iter_polls
 from scripts.csv_input.zones import read_zones
-from scripts.progress import Progress
-from scripts.sinks import Positions, Sink
+from stream.brokers.sink import Sink
 
 _MOST_POLLS_TOGETHER: Final = 4_000_000
 """Polls of the bulk form held in memory, about 40 bytes each."""
@@ -31,6 +31,13 @@ _MOST_POLLS_A_RECORD: Final = 20_000
 """About 400 KB: well below what a broker takes in one record."""
 _PACE_SECONDS: Final = 0.01
 """How far apart, at most, the timed form looks at the clock."""
+
+
+class Counting(Protocol):
+    """Whoever is told how far a replay is."""
+
+    def advance(self, by: int, what: str) -> None:
+        """`by` more of `what` are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class ReplaySummary:
 
 
 def replay(
-    folder: InputFolder, sink: Sink, rejects: RejectsWriter, progress: Progress, speed: float | None = None
+    folder: InputFolder, sink: Sink, rejects: RejectsWriter, progress: Counting, speed: float | None = None
 ) -> ReplaySummary:
     """Send everything in `folder`. Raises CsvInputError (StrictStop too) and the broker's errors."""
     weeks, partly = _send_hours(folder.hours, sink, rejects)
@@ -75,7 +82,7 @@ def _send_zones(path: Path | None, sink: Sink, rejects: RejectsWriter) -> int:
     return len(zones)
 
 
-def _send_bulk(frames: Iterator[pl.DataFrame], sink: Sink, progress: Progress) -> int:
+def _send_bulk(frames: Iterator[pl.DataFrame], sink: Sink, progress: Counting) -> int:
     letter = pl.when(pl.col("active")).then(pl.lit("A")).otherwise(pl.lit("I"))
     sent = 0
     for frame in _together(frames):
@@ -103,7 +110,7 @@ def _together(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(waiting)
 
 
-def _send_timed(frames: Iterator[pl.DataFrame], sink: Sink, progress: Progress, speed: float) -> int:
+def _send_timed(frames: Iterator[pl.DataFrame], sink: Sink, progress: Counting, speed: float) -> int:
     polls = pl.concat(list(frames)).sort("at_us", maintain_order=True)
     if not len(polls):
         return 0

@@ -20,7 +20,7 @@ from typing import IO, Any, Final, Literal
 import numpy as np
 import polars as pl
 
-from query_api.whole_file import whole_file
+from schemas.atomic_write import whole_file
 from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 SAMPLE_END_US: Final = 1_710_525_600 * SECOND_US

@@ -14,7 +14,8 @@
     ├── ChangelogCut              the changelog was deleted or cut short while it was being followed
     └── NotLetIn                  the broker is there, but the group did not let this worker in again
 
-Beside it stand stream.embedded.errors (the log) and schemas.state.NewerState. Must not know: who raises them.
+Beside it stand stream.brokers.embedded.errors (the log) and schemas.state.NewerState. Must not know: who raises
+them.
 """
 
 from collections.abc import Mapping

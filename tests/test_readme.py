@@ -12,14 +12,14 @@ from fastapi import FastAPI
 from pydantic.fields import FieldInfo
 
 from query_api.app import create_app
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.events import decode_hours, decode_polls, decode_zone
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, POLLS
-from scripts import cli
-from scripts.probes import open_probe
-from stream.core.report_row import COLUMNS
-from stream.embedded.log import EmbeddedLog
+from scripts.cli import main as cli
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.opening import open_probe
+from stream.core.cells import COLUMNS
 
 ROOT: Final = Path(__file__).parents[1]
 README: Final = (ROOT / "README.md").read_text()

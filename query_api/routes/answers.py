@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from query_api.explain import Account, Downtimes, OpenSpan, StoreStory
 from query_api.health import Health
-from query_api.standing import Standing
+from query_api.snapshots.standing import Standing
+from query_api.stores.explain import Account, Downtimes, OpenSpan, StoreStory
 from schemas.api import (
     DayAccount,
     HealthParts,
@@ -36,8 +36,8 @@ from schemas.values import (
     format_timestamp,
     status_of,
 )
-from stream.core.clock import BusinessClock
-from stream.core.report_row import hundredths
+from stream.core.calendar import BusinessClock
+from stream.core.cells import hundredths
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOWS: Final[

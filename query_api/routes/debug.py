@@ -1,6 +1,6 @@
 """Calls for whoever doubts a number: /api/v1/debug/….
 
-Owns: these calls. Must not know: how the answers are found (query_api.explain).
+Owns: these calls. Must not know: how the answers are found (query_api.stores.explain).
 """
 
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from query_api.errors import UnknownStore
-from query_api.explain import count_statuses, most_downtime, story_of
 from query_api.problems import documented
-from query_api.reader import Reader
-from query_api.report import check_as_of
+from query_api.reports.report import check_as_of
 from query_api.routes import answers
 from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
+from query_api.snapshots.reader import Reader
+from query_api.stores.explain import count_statuses, most_downtime, story_of
 from schemas.api import MaxTimestamp, StatusCounts, StoreDetail, StoresWithDowntime
 from schemas.values import Rejected, format_timestamp, parse_known_store_id
 

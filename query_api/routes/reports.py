@@ -11,13 +11,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query
 
 from query_api.problems import documented
-from query_api.report_files import ReportState, ReportStatus
-from query_api.reports import Reports
+from query_api.reports.files import ReportState, ReportStatus
+from query_api.reports.jobs import Reports
 from query_api.routes.downloads import OpenFileResponse
 from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
 from schemas.api import ReportFailed, ReportRunning, ReportStarted
 from schemas.values import format_timestamp
-from stream.core.report_row import COLUMNS
+from stream.core.cells import COLUMNS
 
 _MOST_HEADER_CHARS: Final = 4096
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from query_api.whole_file import WholeFile, naming
+from schemas.atomic_write import WholeFile, naming
 from schemas.values import RejectReason
 from scripts.csv_input.errors import CsvInputError
 

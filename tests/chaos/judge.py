@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from scripts.sinks import Positions
+from schemas.positions import Positions
 from tests.chaos.looks import Look
 from tests.chaos.meaning import TOPICS, Known, Meaning, meaning_of_originals, meaning_of_partition
 from tests.chaos.sending import AS_OF_US

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import httpx
 
 from query_api.errors import QueryError
+from schemas.positions import Positions
 from schemas.values import format_timestamp
-from scripts.sinks import Positions
 from tests.chaos.sending import AS_OF_US
 from tests.chaos.tables import Tables, report_text
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scripts.sinks import Positions
+from schemas.positions import Positions
 from tests.chaos.actions import Story
 from tests.chaos.judge import Fault, Judge
 from tests.chaos.looks import HttpView, TablesView, View, Watcher

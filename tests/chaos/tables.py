@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import rocksdict
 
-from query_api.secondaries import Secondaries
-from schemas.rows import rows_of
+from query_api.snapshots.secondaries import Secondaries
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_END,
@@ -28,11 +28,11 @@ from schemas.state import (
     decode_positions,
     page_key,
 )
+from schemas.table_scans import rows_of
 from schemas.values import StoreId
 from schemas.whole import WHOLE_KEY
-from scripts.sinks import Positions
-from stream.core.fleet import totals
-from stream.core.report_row import CELLS, COLUMNS, UNITS_US, hundredths
+from stream.core.cells import CELLS, COLUMNS, UNITS_US, hundredths
+from stream.core.totals import totals
 from stream.core.windows import windows
 
 _CACHE_BYTES: Final = 8 << 20
@@ -65,7 +65,7 @@ class WholeTable:
         self._table = table
 
     def value(self, key: bytes) -> bytes | None:
-        """One row. By a scan: see query_api.scans."""
+        """One row. By a scan: see query_api.snapshots.scans."""
         return next((value for _, value in self._scan(key, key + b"\0")), None)
 
     def applied(self, partition: int) -> Positions:

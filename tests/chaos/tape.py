@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
+from schemas.positions import Positions
 from schemas.topics import DEAD_LETTERS
-from scripts.sinks import Positions
-from stream.embedded.log import Record
+from stream.brokers.records import Record
 from tests.chaos.meaning import STAMP_HEADER, TOPICS, Letter, Stamp, Written
 
 _WAIT_MS: Final = 100

@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from schemas.positions import Positions
 from schemas.topics import MOST_RECORD_BYTES
-from scripts.sinks import Positions
 from tests.chaos.actions import Note
 
 _OUTAGE_MS: Final = 300_000

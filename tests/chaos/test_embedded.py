@@ -6,10 +6,11 @@ from typing import Final
 
 import pytest
 
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
-from scripts.sinks import Positions
-from stream.embedded.log import EmbeddedLog, NewRecord, Record
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import NewRecord, Record
 from tests.chaos.actions import Action, Verb
 from tests.chaos.judge import Judge
 from tests.chaos.looks import TablesView, Watcher

@@ -5,7 +5,7 @@ import zlib
 from typing import Final
 
 from schemas.values import StoreId
-from stream.partitions import partition_of
+from stream.brokers.partitions import partition_of
 from tests.chaos.meaning import (
     HOURS,
     POLLS,

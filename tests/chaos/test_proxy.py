@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.kafka.broker import free_ports
+from scripts.dev.kafka.broker import free_ports
 from tests.chaos.proxy import LineState, Network
 
 

@@ -22,8 +22,8 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
 from aiokafka.errors import CommitFailedError  # type: ignore[import-untyped]
 
 from schemas.topics import APP_ID, CHANGELOG
-from scripts.kafka.broker import KafkaBroker, free_ports
-from scripts.kafka.configuration import QUICK, Door
+from scripts.dev.kafka.broker import KafkaBroker, free_ports
+from scripts.dev.kafka.configuration import QUICK, Door
 from tests.chaos.actions import Action, Verb
 from tests.chaos.meaning import TOPICS
 from tests.chaos.proxy import LineState, Network

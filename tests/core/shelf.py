@@ -19,7 +19,7 @@ from schemas.state import (
     encode_schedule,
 )
 from schemas.values import Poll, Week, code_of
-from stream.core.ledger import NewsColumns, settle
+from stream.core.merge import NewsColumns, settle
 
 Row = bytes
 Pages = dict[int, bytes]
@@ -60,7 +60,7 @@ class Shelf:
         self._pages.clear()
 
     def add_but_crash(self, polls: Iterable[Poll], rows_written: int) -> None:
-        """Merge polls, of whose rows only the first few are written (see stream.core.ledger.Settled)."""
+        """Merge polls, of whose rows only the first few are written (see stream.core.merge.Settled)."""
         settle_together([self], [list(polls)], retention_days=self._retention_days, rows_written=rows_written)
 
     def writes(self, head: Row, dropped: Iterable[int], pages: Pages) -> list[Callable[[], object]]:

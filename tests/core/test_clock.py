@@ -7,7 +7,7 @@ import pytest
 import pytz
 
 from schemas.values import DAY_US, HOUR_US, week_of
-from stream.core.clock import BusinessClock, ReadingsStack, offsets_of
+from stream.core.calendar import BusinessClock, ReadingsStack, offsets_of
 from tests.builders import local, rows, utc
 from tests.strategies import ZONES, clock_changes
 

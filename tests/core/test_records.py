@@ -33,7 +33,7 @@ from schemas.values import (
     parse_known_store_id,
     parse_store_id,
 )
-from stream.partitions import partition_of
+from stream.brokers.partitions import partition_of
 from tests.builders import utc
 
 RECORDED_MS = utc("2024-03-14 12:00") // 1000
@@ -337,7 +337,7 @@ def test_no_cache_keeps_a_long_text() -> None:
         from schemas.events import decode_polls, decode_zone, encode_poll, encode_zone
         from schemas.state import decode_schedule, encode_schedule
         from schemas.values import HoursRow, parse_day_time
-        from stream.partitions import partition_of
+        from stream.brokers.partitions import partition_of
         def all_of(nth):
             long, blanks = f"{nth:06d}" + "x" * 400_000, " " * 400_000
             partition_of(decode_polls(long.encode(), None, 0).store_id, 12)

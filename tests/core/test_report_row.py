@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.values import HOUR_US, MINUTE_US
-from stream.core.report_row import CELLS, hundredths
+from stream.core.cells import CELLS, hundredths
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.state import NO_INTS, decode_heads
 from schemas.values import DAY_US, HOUR_US, MINUTE_US, week_of
-from stream.core.fleet import totals
+from stream.core.totals import totals
 from stream.core.windows import Window, windows
 from tests.builders import at, local, polls, rows, utc
 from tests.core.shelf import Shelf

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from query_api.reader import Reader, Snapshot
-from query_api.report import write_report
+from query_api.reports.report import write_report
+from query_api.snapshots.reader import Reader, Snapshot
+from schemas.positions import Positions
 from schemas.settings import Settings
 from scripts.sample import write_sample
-from scripts.sinks import Positions
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_sample = pytest.mark.skipif(not (SHARED / "sample").exists(), reason="needs ../shared/data/sample")
@@ -146,7 +146,7 @@ def sample_data(folder: Path, stores: int = 200, days: int = 8, seed: int = 1) -
 
 
 def _command(args: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "scripts.cli", *map(str, args)]
+    return [sys.executable, "-m", "scripts.cli.main", *map(str, args)]
 
 
 def _environment(state: Path | None) -> dict[str, str]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
-from scripts.sinks import Positions
-from stream.embedded.log import EmbeddedLog, Record
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import Record
 from tests.builders import utc
 from tests.oracle import oracle_report
 

@@ -20,12 +20,13 @@ from typing import Any, Final
 import httpx
 
 from query_api.errors import StateUnreadable
-from query_api.reader import Reader
-from query_api.standing import Standing
+from query_api.snapshots.reader import Reader
+from query_api.snapshots.standing import Standing
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import StoreId
-from scripts.sinks import Positions, open_sink
+from stream.brokers.opening import open_sink
 from tests.builders import utc
 from tests.e2e.harness import free_port, until
 from tests.kafka.harness import Api, Fleet, Process

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from schemas.events import encode_hours, encode_poll, encode_zone
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import StoreId, format_timestamp
-from scripts.sinks import Positions, open_sink
+from stream.brokers.opening import open_sink
 from tests.builders import rows
 from tests.e2e.harness import applied, report_of, running, sample_data, storepulse, until, wait_until_applied
 from tests.e2e.log_oracle import ends, oracle_of
@@ -116,7 +117,7 @@ MADE_ANEW = {
 
 
 def test_all_that_lies_in_a_state_folder_is_copied_or_known_to_be_made_anew(tmp_path: Path) -> None:
-    """Whoever adds something to a state folder says here, and in scripts.backup, which of both it is."""
+    """Whoever adds something to a state folder says here, and in scripts.operations.backup, which of both it is."""
     state, data = tmp_path / "state", sample_data(tmp_path / "data", stores=5)
     with service(state, "--data", data) as up:
         up.wait_until_ready()

@@ -12,10 +12,11 @@ import pytest
 
 from query_api.errors import QueryError
 from schemas.events import encode_poll
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import StoreId
-from scripts.sinks import Positions, open_sink
+from stream.brokers.opening import open_sink
 from tests.e2e.harness import report_of, running, until, wait_until_applied
 from tests.e2e.log_oracle import ends, oracle_of
 

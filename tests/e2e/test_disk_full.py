@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import POLLS
-from stream.embedded.log import NewRecord
+from stream.brokers.records import NewRecord
 from tests.e2e.harness import sample_data
 from tests.oracle import report_of_folder
 from tests.scripts.state_folder import StateFolder
@@ -35,7 +35,7 @@ def on_small_disk(disk: Path, megabytes: int, script: str) -> "subprocess.Comple
         [*_UNSHARE, "sh", "-c", f"mount -t tmpfs -o size={megabytes}m tmpfs '{disk}' && {script}"],
         env={
             "PATH": "/usr/bin:/bin",
-            "STOREPULSE": f"{sys.executable} -m scripts.cli",
+            "STOREPULSE": f"{sys.executable} -m scripts.cli.main",
             "HOME": str(disk.parent),
         },
         cwd=Path(__file__).parents[2],

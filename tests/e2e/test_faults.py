@@ -7,13 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.values import StoreId
+from scripts.cli.progress import Progress
 from scripts.csv_input import RejectsWriter, find_input
-from scripts.progress import Progress
 from scripts.replay import replay
-from scripts.sinks import Positions, open_sink
-from stream.embedded.lock import held
+from stream.brokers.opening import open_sink
+from stream.state_lock import held
 from tests.e2e.harness import (
     kill,
     report_of,

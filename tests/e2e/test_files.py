@@ -53,7 +53,16 @@ def test_a_report_is_added_to_a_file_that_standard_output_leads_to(
     data: Path, expected: str, tmp_path: Path
 ) -> None:
     (tmp_path / "all.csv").write_text("before\n")
-    command = [sys.executable, "-m", "scripts.cli", "report", "--data", str(data), "--out", "/dev/stdout"]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.cli.main",
+        "report",
+        "--data",
+        str(data),
+        "--out",
+        "/dev/stdout",
+    ]
     with (tmp_path / "all.csv").open("a") as file:
         subprocess.run(command, stdout=file, stderr=subprocess.PIPE, timeout=120, check=True)
     assert (tmp_path / "all.csv").read_text() == "before\n" + expected
@@ -72,7 +81,7 @@ def test_a_fifo_gets_the_report_and_stays_one(data: Path, expected: str, tmp_pat
 
 
 def test_a_reader_that_leaves_early_is_said_in_a_sentence(data: Path) -> None:
-    command = [sys.executable, "-m", "scripts.cli", "report", "--data", str(data), "--out", "-"]
+    command = [sys.executable, "-m", "scripts.cli.main", "report", "--data", str(data), "--out", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.settings import Settings
+from scripts.cli.progress import Progress
 from scripts.csv_input import RejectsWriter, find_input
-from scripts.progress import Progress
 from scripts.replay import replay
-from scripts.sinks import open_sink
+from stream.brokers.opening import open_sink
 from tests.e2e.harness import (
     SHARED,
     kill,

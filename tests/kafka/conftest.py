@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import pytest
 
-from scripts.kafka.broker import KafkaBroker
-from scripts.kafka.configuration import QUICK
-from scripts.kafka.errors import LocalKafkaError
-from scripts.kafka.libs import fetch
-from scripts.kafka.tools import JAVA
+from scripts.dev.kafka.broker import KafkaBroker
+from scripts.dev.kafka.configuration import QUICK
+from scripts.dev.kafka.errors import LocalKafkaError
+from scripts.dev.kafka.libs import fetch
+from scripts.dev.kafka.tools import JAVA
 from tests.kafka.broker import Kafka, wipe
 
 GIVEN: Final = os.environ.get("STOREPULSE_TEST_KAFKA", "")

@@ -19,8 +19,8 @@ import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions  # type: ignore[import-untyped]
 
+from schemas.positions import Positions
 from schemas.topics import APP_ID, SOURCES
-from scripts.sinks import Positions
 from tests.e2e.harness import free_port, report_of, sample_data, until, wait_until_applied
 from tests.oracle import report_of_folder
 
@@ -60,7 +60,7 @@ class Process:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STOREPULSE_")}
         with self.output.open("a") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.cli", *map(str, args)],
+                [sys.executable, "-m", "scripts.cli.main", *map(str, args)],
                 env={**clean, "STOREPULSE_STATE": str(state), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

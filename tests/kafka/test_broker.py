@@ -13,17 +13,17 @@ import pytest
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.topics import POLLS
-from scripts.kafka.broker import KafkaBroker
-from scripts.kafka.configuration import Security
-from scripts.kafka.errors import AlreadyRunning, BrokerEnded, NotReady, PortTaken, ToolMissing, ToolTooOld
-from scripts.kafka.tools import JAVA, MAVEN, Tool
+from scripts.dev.kafka.broker import KafkaBroker
+from scripts.dev.kafka.configuration import Security
+from scripts.dev.kafka.errors import AlreadyRunning, BrokerEnded, NotReady, PortTaken, ToolMissing, ToolTooOld
+from scripts.dev.kafka.tools import JAVA, MAVEN, Tool
 from tests.kafka.broker import Kafka, commit, committed, create_topic, our_topics, read, wipe, write
 from tests.kafka.conftest import NewKafka
 
 HOLDING = """
 import sys
 from pathlib import Path
-from scripts.kafka.broker import KafkaBroker
+from scripts.dev.kafka.broker import KafkaBroker
 broker = KafkaBroker(Path(sys.argv[1]))
 broker.start()
 print(broker.pid, flush=True)
@@ -206,7 +206,7 @@ def test_java_17_and_later_will_do(prints: str, tmp_path: Path, monkeypatch: pyt
 
 def test_the_command_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.kafka", "start", "--folder", str(tmp_path)],
+        [sys.executable, "-m", "scripts.dev.kafka", "start", "--folder", str(tmp_path)],
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,

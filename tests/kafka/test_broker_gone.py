@@ -10,9 +10,9 @@ import pytest
 
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
-from scripts.kafka.broker import KafkaBroker
-from stream import kafka_broker
-from stream.topics import declare_topics
+from scripts.dev.kafka.broker import KafkaBroker
+from stream.brokers.kafka import broker as kafka_broker
+from stream.brokers.topics import declare_topics
 from tests.e2e.harness import free_port
 from tests.kafka.harness import Sample, fleet, sample_in
 

@@ -18,8 +18,8 @@ from schemas.settings import Settings
 from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, head_key
 from schemas.topics import CHANGELOG, DEAD_LETTERS, MOST_RECORD_BYTES, POLLS
 from schemas.values import StoreId
-from stream.kafka_broker import TRANSACTIONAL_ID
-from stream.rocks import open_table, stored_offset, write_rows
+from stream.brokers.kafka.broker import TRANSACTIONAL_ID
+from stream.tables.rocks import open_table, stored_offset, write_rows
 from tests.e2e.harness import snapshot_of, until, wait_until_applied
 from tests.kafka.broker import Kafka, write
 from tests.kafka.harness import Fleet, Sample, ends_of, fleet, produce, records_of, sample_in

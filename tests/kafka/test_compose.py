@@ -9,7 +9,7 @@ import typer
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from schemas.settings import Settings
-from scripts.cli import app
+from scripts.cli.main import app
 
 ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -46,7 +46,7 @@ def test_every_worker_has_a_state_folder_of_its_own_and_the_api_has_the_replicas
 
 
 def test_containers_have_the_kafka_that_tests_run_against() -> None:
-    pom = (ROOT / "scripts" / "kafka" / "pom.xml").read_text()
+    pom = (ROOT / "scripts" / "dev" / "kafka" / "pom.xml").read_text()
     tested = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>([\d.]+)</version>", pom)
     assert tested is not None
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{tested[1]}"

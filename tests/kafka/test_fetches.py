@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 
 from schemas.settings import Settings
 from schemas.topics import POLLS
-from stream.app import Worker, create_worker
-from stream.topics import declare_topics
+from stream.brokers.topics import declare_topics
+from stream.worker.app import Worker, create_worker
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import produce
 

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import pytest
 
+from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import StoreId
-from scripts.kafka.broker import KafkaBroker
-from scripts.sinks import Positions, open_sink
+from scripts.dev.kafka.broker import KafkaBroker
+from stream.brokers.opening import open_sink
 from tests.builders import utc
 from tests.e2e.harness import until, wait_until_applied
 from tests.e2e.test_disk_full import _UNSHARE, needs_namespaces
@@ -125,7 +126,7 @@ def worker_on_small_disk(url: str, folder: Path) -> "Iterator[tuple[subprocess.P
     """A worker whose state folder is on a disk of its own, in `<folder>/disk`; and what it prints."""
     disk, output = folder / "disk", folder / "worker.out"
     disk.mkdir()
-    script = f"mount -t tmpfs -o size=32m tmpfs '{disk}' && exec {sys.executable} -m scripts.cli worker"
+    script = f"mount -t tmpfs -o size=32m tmpfs '{disk}' && exec {sys.executable} -m scripts.cli.main worker"
     environment = {
         "PATH": "/usr/bin:/bin",
         "STOREPULSE_BROKER": url,

@@ -14,7 +14,7 @@ import pytest
 
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS
 from schemas.values import StoreId
-from stream.partitions import partition_of
+from stream.brokers.partitions import partition_of
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import Fleet, Sample, fleet, records_of, sample_in
 from tests.oracle import report_of_folder

@@ -11,10 +11,10 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
 from schemas.topics import APP_ID, POLLS
-from scripts.kafka.broker import KafkaBroker
-from scripts.probes import KafkaProbe
-from stream.embedded.lock import StateLock
-from stream.topics import declare_topics
+from scripts.dev.kafka.broker import KafkaBroker
+from stream.brokers.kafka.probe import KafkaProbe
+from stream.brokers.topics import declare_topics
+from stream.state_lock import StateLock
 from tests.kafka.broker import write
 
 SECONDS = 60.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.kafka.broker import KafkaBroker
-from scripts.kafka.configuration import PROTOCOLS, Security
+from scripts.dev.kafka.broker import KafkaBroker
+from scripts.dev.kafka.configuration import PROTOCOLS, Security
 from tests.e2e.harness import free_port
 from tests.kafka.conftest import NewKafka
 from tests.kafka.harness import Sample, fleet, sample_in

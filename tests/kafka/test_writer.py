@@ -8,9 +8,9 @@ import pytest
 
 from schemas.settings import Settings
 from schemas.state import META_POSITIONS
-from stream.broker import Rows, WriterLost
-from stream.kafka_broker import KafkaBroker
-from stream.topics import declare_topics
+from stream.brokers.kafka.broker import KafkaBroker
+from stream.brokers.ports import Rows, WriterLost
+from stream.brokers.topics import declare_topics
 from tests.kafka.broker import Kafka
 
 _SECONDS = 30

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.state import decode_heads, encode_schedule
 from schemas.values import Poll, Status, StoreId, Week
-from stream.core.fleet import totals
+from stream.core.totals import totals
 from stream.core.windows import windows
 from tests.builders import row_texts, status_words
 from tests.core.shelf import Shelf, settle_together

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from tests.query_api.tables import Tables
 

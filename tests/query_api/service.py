@@ -10,7 +10,7 @@ from typing import Literal
 import httpx
 
 from query_api.app import create_app
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from tests.builders import utc
 

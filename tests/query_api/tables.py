@@ -24,7 +24,7 @@ from schemas.state import (
 )
 from schemas.values import Poll, StoreId, Week
 from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, encode_losses, loss_key
-from stream.core.clock import ZONE_DATABASE
+from stream.core.calendar import ZONE_DATABASE
 from tests.broken import break_a_block
 from tests.core.shelf import Shelf
 

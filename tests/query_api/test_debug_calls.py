@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as example_settings
 
-from query_api.explain import story_of
-from query_api.reader import Reader
-from query_api.report import chunk_totals
+from query_api.reports.report import chunk_totals
+from query_api.snapshots.reader import Reader
+from query_api.stores.explain import story_of
 from schemas.settings import Settings
 from schemas.state import encode_pages, page_key
 from schemas.values import StoreId, day_of, week_of

@@ -9,7 +9,7 @@ import pytest
 from query_api import app
 from query_api.health import MOST_TRAILING_S, Health, HealthWatch
 from query_api.metrics import FRESH_S, Metrics
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE
 from schemas.topics import HOURS, POLLS, ZONES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from query_api.app import create_app
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from tests.query_api.service import NOW_US, FakeProbe
 
@@ -63,5 +63,5 @@ def test_every_error_is_described_as_a_problem_document(description: dict[str, A
 
 
 def test_the_api_never_imports_faust() -> None:
-    code = "import sys, query_api.app; sys.exit('faust' in sys.modules or 'stream.app' in sys.modules)"
+    code = "import sys, query_api.app; sys.exit('faust' in sys.modules or 'stream.worker.app' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

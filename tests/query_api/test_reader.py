@@ -13,8 +13,8 @@ from query_api.errors import (
     TableBroken,
     TableUnreadable,
 )
-from query_api.reader import Reader
-from query_api.standing import Standing
+from query_api.snapshots.reader import Reader
+from query_api.snapshots.standing import Standing
 from schemas.settings import Settings
 from schemas.state import (
     HEAD_VERSION,

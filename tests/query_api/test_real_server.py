@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 
 from query_api.app import create_app
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from tests.builders import poll, poll_words
 from tests.oracle import oracle_report

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as example_settings
 
 from query_api.errors import AsOfOutside, NothingPolled
-from query_api.reader import Reader
-from query_api.report import ReportFacts, check_as_of, write_report
+from query_api.reports.report import ReportFacts, check_as_of, write_report
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import DAY_US, Poll, week_of

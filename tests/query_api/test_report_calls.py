@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from query_api.report_files import ReportFiles, ReportState, ReportStatus
+from query_api.reports.files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE, head_key
 from schemas.topics import POLLS, ZONES

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from query_api.errors import WaitedTooLong
-from query_api.reader import Reader
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from schemas.topics import POLLS
-from scripts.processes import Child, ChildEnded
-from scripts.report import wait_until_readable
+from scripts.cli.processes import Child, ChildEnded
+from scripts.cli.report import wait_until_readable
 from tests.query_api.service import PATIENCE_S
 from tests.query_api.tables import Tables
 

@@ -15,9 +15,10 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from query_api import reports, room
-from query_api.presence import Presence
-from query_api.report_files import KEPT_S, ReportFiles, ReportState, ReportStatus
+from query_api.reports import jobs as reports
+from query_api.reports import room
+from query_api.reports.files import KEPT_S, ReportFiles, ReportState, ReportStatus
+from query_api.snapshots.lease import Presence
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import SECOND_US

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 import rocksdict
 
-from query_api.scans import value_of
-from query_api.secondaries import Secondaries
+from query_api.snapshots.scans import value_of
+from query_api.snapshots.secondaries import Secondaries
 from schemas.settings import Settings
 from tests.query_api.tables import Tables
 

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 import httpx
 
-from query_api.report_files import ReportFiles, ReportState, ReportStatus
+from query_api.reports.files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS
-from scripts import serve
-from scripts.probes import EmbeddedProbe
-from stream.embedded.log import EmbeddedLog
+from scripts.cli import serve
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.embedded.probe import EmbeddedProbe
 from tests.query_api.service import NOW_US, PATIENCE_S
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -9,8 +9,9 @@ from pathlib import Path
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
 from schemas.whole import WHOLE_KEY
-from stream.embedded.log import EmbeddedLog, NewRecord
-from stream.topics import declare_topics
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import NewRecord
+from stream.brokers.topics import declare_topics
 from tests.builders import polls
 from tests.query_api.tables import Tables
 

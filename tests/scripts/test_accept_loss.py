@@ -12,8 +12,9 @@ from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS
 from schemas.values import Rejected
 from schemas.whole import ACCEPT_LOSS_HEADER, WHOLE_KEY, Loss, encode_losses, loss_key
-from stream.embedded.log import EmbeddedLog, Record
-from stream.topics import declare_topics
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import Record
+from stream.brokers.topics import declare_topics
 from tests.e2e.harness import storepulse
 from tests.query_api.tables import Tables
 

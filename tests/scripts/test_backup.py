@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import rocksdict
 
-from query_api.reader import Reader
-from query_api.report_files import ReportFiles, ReportState, ReportStatus
-from schemas.rows import rows_of
+from query_api.reports.files import ReportFiles, ReportState, ReportStatus
+from query_api.snapshots.reader import Reader
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE
+from schemas.table_scans import rows_of
 from schemas.topics import CHANGELOG, HOURS, POLLS
 from schemas.values import StoreId
 from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
-from scripts.backup import FACTS, back_up
-from scripts.copy_errors import (
+from scripts.operations.backup import FACTS, back_up
+from scripts.operations.errors import (
     LogTrimmed,
     NothingThere,
     TableAhead,
@@ -30,11 +30,12 @@ from scripts.copy_errors import (
     TableUnreadable,
     TargetUnusable,
 )
-from scripts.table_copies import copy_rows, still_table
-from stream.core.clock import ZONE_DATABASE
-from stream.embedded.errors import LogError
-from stream.embedded.log import EmbeddedLog, NewRecord
-from stream.topics import declare_topics
+from scripts.operations.table_copies import copy_rows, still_table
+from stream.brokers.embedded.errors import LogError
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import NewRecord
+from stream.brokers.topics import declare_topics
+from stream.core.calendar import ZONE_DATABASE
 from tests.broken import break_a_block
 from tests.e2e.harness import storepulse, until
 from tests.scripts.state_folder import StateFolder
@@ -365,7 +366,7 @@ def test_a_backup_that_is_told_to_stop_leaves_nothing(folder: StateFolder, tmp_p
     for _ in range(30):
         folder.log.append([NewRecord(POLLS, 0, b"s1", bytes(1_000_000), 0)] * 10)
     (tmp_path / "copies").mkdir()
-    command = [sys.executable, "-m", "scripts.cli", "backup", str(tmp_path / "copies" / "copy")]
+    command = [sys.executable, "-m", "scripts.cli.main", "backup", str(tmp_path / "copies" / "copy")]
     with subprocess.Popen([*command, "--state", str(folder.settings.state)]) as process:
         until("the copy has begun", lambda: any((tmp_path / "copies").iterdir()))
         process.terminate()

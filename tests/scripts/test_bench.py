@@ -10,17 +10,17 @@ import pytest
 
 from schemas.settings import Settings
 from schemas.values import SECOND_US, StoreId
-from scripts.bench.bench import Bench
-from scripts.bench.beside import MEASURES, Measure
-from scripts.bench.compared import Compared, columns
-from scripts.bench.neighbours import processor_in
-from scripts.bench.revision import OURS, Revision
-from scripts.bench.rows import Row, Target, markdown_of
-from scripts.bench.service import BenchFailed, child, seconds_of, until
-from scripts.bench.visible import live_service, p50_and_p99
-from scripts.bench.workload import Workload
-from scripts.processes import ChildEnded
-from stream.partitions import partition_of
+from scripts.cli.processes import ChildEnded
+from scripts.dev.bench.bench import Bench
+from scripts.dev.bench.beside import MEASURES, Measure
+from scripts.dev.bench.compared import Compared, columns
+from scripts.dev.bench.neighbours import processor_in
+from scripts.dev.bench.revision import OURS, Revision
+from scripts.dev.bench.rows import Row, Target, markdown_of
+from scripts.dev.bench.service import BenchFailed, child, seconds_of, until
+from scripts.dev.bench.visible import live_service, p50_and_p99
+from scripts.dev.bench.workload import Workload
+from stream.brokers.partitions import partition_of
 from tests.e2e.harness import needs_sample, sample_data, storepulse
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sample"
@@ -72,7 +72,7 @@ def test_duckdb_makes_the_same_report_of_sample_data(tmp_path: Path, seed: int) 
         tmp_path / "2.csv",
     )
     assert storepulse("report", "--data", data, "--out", ours).returncode == 0
-    peer = [sys.executable, "-m", "scripts.bench.peers.duckdb_report", data, tmp_path / "base.duckdb"]
+    peer = [sys.executable, "-m", "scripts.dev.bench.peers.duckdb_report", data, tmp_path / "base.duckdb"]
     subprocess.run([str(part) for part in peer], input=f"{theirs}\n", text=True, check=True, timeout=60)
     assert ours.read_text() == theirs.read_text()
 
@@ -155,7 +155,7 @@ def test_a_revision_runs_the_modules_of_its_own_folder(tmp_path: Path) -> None:
     (package / "cli.py").write_text("import sys; sys.exit('the other one')")
     other = Revision(tmp_path, Path(sys.executable))
     with pytest.raises(BenchFailed, match="the other one"):
-        seconds_of("scripts.cli", revision=other)
+        seconds_of("scripts.cli.main", revision=other)
     settings = Settings(state=tmp_path / "state", broker="")
     with (
         child(settings, "worker", revision=other) as worker,
@@ -187,7 +187,7 @@ def test_live_polls_are_seen_after_they_were_sent(tmp_path: Path) -> None:
 
 
 def bench(*args: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "scripts.bench", *map(str, args)]
+    command = [sys.executable, "-m", "scripts.dev.bench", *map(str, args)]
     environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -196,6 +196,6 @@ def assert_same_report(data: Path, folder: Path) -> None:
     ours, theirs = folder / "ours.csv", folder / "theirs.csv"
     done = storepulse("report", "--data", data, "--out", ours)
     assert done.returncode == 0, done.stderr
-    batch = [sys.executable, "-m", "scripts.bench.peers.polars_batch", str(data), str(theirs)]
+    batch = [sys.executable, "-m", "scripts.dev.bench.peers.polars_batch", str(data), str(theirs)]
     subprocess.run(batch, check=True, timeout=60)
     assert ours.read_text() == theirs.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.outputs import InputOverwritten, OneFileTwice, Output, UnusableOutput, output, outputs
+from scripts.cli.outputs import InputOverwritten, OneFileTwice, Output, UnusableOutput, output, outputs
 
 
 @pytest.fixture

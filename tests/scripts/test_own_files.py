@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from query_api.presence import Presence, bury_dead, claimed, lives, locked
-from query_api.whole_file import PART, WholeFile, remove_parts, whole_file
+from query_api.snapshots.lease import Presence, bury_dead, claimed, lives, locked
+from schemas.atomic_write import PART, WholeFile, remove_parts, whole_file
 from schemas.own_files import NotOurs, check_own, open_own
 from schemas.settings import Settings
-from scripts.probes import ReplayTarget
-from scripts.processes import Child
-from stream.embedded.errors import LogNotWritable
-from stream.embedded.lock import StateLock
-from stream.embedded.turn import Turn
+from scripts.cli.processes import Child
+from stream.brokers.embedded.errors import LogNotWritable
+from stream.brokers.embedded.turn import Turn
+from stream.brokers.replay_target import ReplayTarget
+from stream.state_lock import StateLock
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A broker over lists, and the table without Faust: what the worker's parts are tested with in milliseconds.
 
-Owns: ports of stream.broker and stream.changelog that keep everything in memory, and open RocksDBs in a folder.
-Must not know: what any test expects.
+Owns: ports of stream.brokers.ports and stream.tables.follower that keep everything in memory, and open RocksDBs in
+a folder. Must not know: what any test expects.
 
     log of a partition   r r P · r P ·         r  a row      P  the row of positions      ·  a marker: no record
 """
@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.rows import Table
 from schemas.state import META_POSITIONS
+from schemas.table_scans import Table
 from schemas.topics import CHANGELOG
-from stream.broker import Outgoing, PartitionWriter, Rows, TopicPartition, WriterLost
-from stream.changelog import Stretch
-from stream.embedded.log import Record
-from stream.rocks import open_table, remove_table
-from stream.tables import StoreTable
+from stream.brokers.ports import Outgoing, PartitionWriter, Rows, Stretch, WriterLost
+from stream.brokers.records import Record, TopicPartition
+from stream.tables.rocks import open_table, remove_table
+from stream.tables.store_table import StoreTable
 
 Slot = tuple[bytes, bytes | None] | None
 """What takes an offset: key and value, or nothing that is ever read."""
@@ -36,7 +35,7 @@ async def eventually(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 class ListChangelog:
-    """See stream.changelog.ChangelogReader; `logs` has what takes each offset of a partition."""
+    """See stream.tables.follower.ChangelogReader; `logs` has what takes each offset of a partition."""
 
     def __init__(self, logs: dict[int, list[Slot]]) -> None:
         self.logs = logs
@@ -100,7 +99,7 @@ class Flush:
 
 @dataclass
 class ListWriter:
-    """See stream.broker.PartitionWriter. Each flush ends with a marker, as on Kafka."""
+    """See stream.brokers.ports.PartitionWriter. Each flush ends with a marker, as on Kafka."""
 
     partition: int
     log: list[Slot] = field(default_factory=list)
@@ -137,7 +136,7 @@ class ListWriter:
 
 @dataclass
 class ListBroker:
-    """See stream.broker.Broker. Notes in `asked` what is asked of it, in order."""
+    """See stream.brokers.ports.Broker. Notes in `asked` what is asked of it, in order."""
 
     changelog: ListChangelog
     topics: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator  # type: ignore[import-untyped]
 
 from schemas.settings import Settings
-from stream.app import create_worker
+from stream.worker.app import create_worker
 
 _MONTH_S = 30 * 86_400
 _SECONDS = 10.0

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import BrokerNotAvailableError  # type: ignore[import-untyped]  # it has no types
 
-from stream.connection import start_client
+from stream.brokers.connection import start_client
 
 
 class Client:

@@ -2,7 +2,7 @@
 
 from mode.utils.queues import FlowControlQueue
 
-from stream.drain import KeepingFlow
+from stream.brokers.drain import KeepingFlow
 
 
 def test_resuming_a_suspended_flow_drops_what_came_before() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.embedded.housekeeping import keep_bounded
-from stream.embedded.log import EmbeddedLog, NewRecord
+from stream.brokers.embedded.housekeeping import keep_bounded
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.records import NewRecord
 
 DAY_MS = 86_400_000
 NOW_MS = 20_000 * DAY_MS

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stream.embedded.lock import LockHeld, LockNotWritable, StateLock, held
+from stream.state_lock import LockHeld, LockNotWritable, StateLock, held
 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from stream.embedded.lock import StateLock
+from stream.state_lock import StateLock
 with StateLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

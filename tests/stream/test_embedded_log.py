@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
-from stream.embedded import cleaning
-from stream.embedded.errors import (
+from stream.brokers.embedded import cleaning
+from stream.brokers.embedded.errors import (
     LogBusy,
     LogDamaged,
     LogFull,
@@ -26,7 +26,8 @@ from stream.embedded.errors import (
     RecordTooLarge,
     UnknownPartition,
 )
-from stream.embedded.log import CUT_HEADER, EmbeddedLog, NewRecord, Record, TopicInfo
+from stream.brokers.embedded.log import EmbeddedLog, TopicInfo
+from stream.brokers.records import CUT_HEADER, NewRecord, Record
 
 EVERYTHING = 1_000_000
 
@@ -146,7 +147,7 @@ def test_what_was_written_is_there_when_the_log_is_opened_again(log: EmbeddedLog
 
 
 def test_a_thousand_records_take_few_steps(log: EmbeddedLog) -> None:
-    """Each step may cost 5 ms beside a busy event loop (see `stream.embedded.rows`)."""
+    """Each step may cost 5 ms beside a busy event loop (see `stream.brokers.embedded.rows`)."""
     statements: list[str] = []
     with log._database.reading() as db:
         db.set_trace_callback(statements.append)
@@ -334,7 +335,7 @@ def test_a_record_from_the_future_does_not_keep_those_behind_it(log: EmbeddedLog
 APPENDING = """
     import sys
     from pathlib import Path
-    from stream.embedded.log import EmbeddedLog, NewRecord
+    from stream.brokers.embedded.log import EmbeddedLog, NewRecord
     with EmbeddedLog(Path(sys.argv[1])) as log:
         log.declare_topic("polls", 2, "delete")
         print("ready", flush=True)
@@ -526,7 +527,7 @@ def more_memory_kb(path: Path, work: str) -> int:
     script = f"""
         import resource, sys
         from pathlib import Path
-        from stream.embedded.log import EmbeddedLog
+        from stream.brokers.embedded.log import EmbeddedLog
         with EmbeddedLog(Path(sys.argv[1])) as log:
             log.read("polls", 1, 0, 100, 1 << 20)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

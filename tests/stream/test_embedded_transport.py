@@ -24,11 +24,12 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from yarl import URL
 
-from stream.drain import KeepingFlow, RawSchema, records_of
-from stream.embedded.errors import PartitionCountChanged, UnknownPartition
-from stream.embedded.log import EmbeddedLog, NewRecord, Record
-from stream.embedded.producer import Producer
-from stream.embedded.transport import log_path
+from stream.brokers.drain import KeepingFlow, RawSchema, records_of
+from stream.brokers.embedded.errors import PartitionCountChanged, UnknownPartition
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.embedded.producer import Producer
+from stream.brokers.embedded.transport import log_path
+from stream.brokers.records import NewRecord, Record
 
 PARTITIONS = 3
 GROUP = "counting"

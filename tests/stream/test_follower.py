@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import rocksdict
 
-from schemas.rows import Table
 from schemas.state import EMPTY_HEAD, META_POSITIONS, NewerState
-from stream.changelog import Follower
+from schemas.table_scans import Table
 from stream.errors import MalformedChangelog
-from stream.rocks import begin_restore, is_whole, open_table, rows_of, stored_offset, write_rows
+from stream.tables.follower import Follower
+from stream.tables.rocks import begin_restore, is_whole, open_table, rows_of, stored_offset, write_rows
 from tests.stream.lists import MARKER, ListChangelog, Slot, eventually, positions
 
 HEAD = b"Ss%d"

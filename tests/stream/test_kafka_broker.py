@@ -27,11 +27,13 @@ from structlog.testing import capture_logs
 
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
-from stream import kafka_asking, kafka_broker, outage
-from stream.broker import Rows, WriterLost
+from stream.brokers.kafka import asking as kafka_asking
+from stream.brokers.kafka import broker as kafka_broker
+from stream.brokers.kafka.broker import KafkaBroker, KafkaWriter
+from stream.brokers.ports import Rows, WriterLost
 from stream.errors import BrokerLost, TopicsUnusable
-from stream.kafka_broker import KafkaBroker, KafkaWriter
-from stream.outage import Outage
+from stream.worker import outage
+from stream.worker.outage import Outage
 
 _SECONDS: Final = 10.0
 _PATIENCE_S: Final = 0.05
@@ -229,7 +231,7 @@ async def test_a_long_outage_is_said_now_and_then(
         now_s += 25  # a try each 25 s: said at the first, the fourth and the seventh
         return now_s
 
-    monkeypatch.setattr("stream.kafka_asking.time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr("stream.brokers.kafka.asking.time", SimpleNamespace(monotonic=monotonic))
     fake.errors = [NodeNotReadyError(f"try {number}") for number in range(1, 9)]
     with capture_logs() as logs:
         await broker.spans([_AT])

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from schemas.rows import RowsUnreadable
 from schemas.stamps import Held, Stamp, StoreStamps, decode_stamps, encode_stamps
 from schemas.state import (
     EMPTY_HEAD,
@@ -34,16 +33,17 @@ from schemas.state import (
     head_key,
     stamps_key,
 )
+from schemas.table_scans import RowsUnreadable
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, SOURCES, ZONES
 from schemas.values import DAY_US, StoreId, code_of
 from schemas.whole import Loss, decode_losses, encode_losses, loss_key
-from stream import ledgers as module
-from stream.broker import Outgoing, WriterLost
-from stream.core.clock import ZONE_DATABASE
+from stream.brokers.ports import Outgoing, WriterLost
+from stream.core.calendar import ZONE_DATABASE
 from stream.errors import PartitionsAdded
-from stream.ledgers import Ledgers
-from stream.losses import TopicSpan
-from stream.rocks import open_table, stored_offset, write_rows
+from stream.tables.rocks import open_table, stored_offset, write_rows
+from stream.worker import write_behind as module
+from stream.worker.losses import TopicSpan
+from stream.worker.write_behind import Ledgers
 from tests.broken import break_a_block
 from tests.builders import poll
 from tests.stream.lists import ListWriter, Tables, eventually

@@ -5,7 +5,7 @@ In the pictures ▲ is the position of the table, [ the oldest record left of th
 
 import pytest
 
-from stream.losses import Resumption, TopicSpan, resumption
+from stream.worker.losses import Resumption, TopicSpan, resumption
 
 
 def span(first: int, end: int, committed: int | None = None, topic_id: str = "A") -> TopicSpan:

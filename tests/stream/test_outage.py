@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from stream import outage
 from stream.errors import BrokerLost, NotLetIn
-from stream.outage import Outage
+from stream.worker import outage
+from stream.worker.outage import Outage
 
 _PATIENCE_S = 0.2
 _SECONDS = 10.0

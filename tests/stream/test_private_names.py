@@ -23,9 +23,9 @@ from faust.transport.producer import ProducerBuffer
 from mode.services import ServiceTask
 from mode.threads import QueueServiceThread, ServiceThread
 
-from stream.drain import DrainingConsumer
-from stream.recovery import TableRecovery
-from stream.tables import StoreTable
+from stream.brokers.drain import DrainingConsumer
+from stream.tables.store_table import StoreTable
+from stream.worker.recovery import TableRecovery
 
 
 @pytest.mark.parametrize(

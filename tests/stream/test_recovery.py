@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import faust
 
-from stream.recovery import TableRecovery
+from stream.worker.recovery import TableRecovery
 
 
 async def test_what_was_revoked_before_it_was_begun_is_not_taken_over() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rows import RowsUnreadable, Table
+from schemas.table_scans import RowsUnreadable, Table
 from schemas.whole import TARGET_KEY, WHOLE_KEY
-from stream.rocks import (
+from stream.tables.rocks import (
     RowBatch,
     begin_restore,
     finish_restore,

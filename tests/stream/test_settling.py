@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from schemas.stamps import LastSaid, Stamp
 from schemas.values import DAY_US, StoreId, code_of
-from stream import settling
-from stream.news import News
-from stream.rocks import RowBatch
-from stream.settling import Settling, StoreNews
+from stream.tables.rocks import RowBatch
+from stream.worker import merging as settling
+from stream.worker.merging import Settling, StoreNews
+from stream.worker.updates import News
 from tests.builders import poll
 from tests.stream.lists import Tables
 

@@ -25,12 +25,12 @@ from schemas.state import (
 from schemas.topics import CHANGELOG, POLLS, SOURCES
 from schemas.values import StoreId, code_of
 from schemas.whole import TARGET_KEY, WHOLE_KEY, decode_losses, loss_key
-from stream.broker import PartitionWriter, WriterLost
-from stream.core.clock import ZONE_DATABASE
+from stream.brokers.ports import PartitionWriter, WriterLost
+from stream.core.calendar import ZONE_DATABASE
 from stream.errors import MalformedChangelog
-from stream.ledgers import Ledgers
-from stream.rocks import finish_restore, is_whole, rows_of, stored_offset, write_rows
-from stream.takeover import TakeOver
+from stream.tables.rocks import finish_restore, is_whole, rows_of, stored_offset, write_rows
+from stream.worker.takeover import TakeOver
+from stream.worker.write_behind import Ledgers
 from tests.builders import poll
 from tests.stream.lists import MARKER, ListBroker, ListChangelog, Slot, Tables, eventually, positions
 

@@ -28,12 +28,12 @@ from schemas.state import (
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, SOURCES, ZONES
 from schemas.values import StoreId, day_of, week_of
 from schemas.whole import ACCEPT_LOSS_HEADER, decode_losses, loss_key
-from stream.agents import INTAKES, _TopicReader
-from stream.broker import Outgoing
-from stream.embedded.log import Headers, Record
-from stream.ledgers import Ledgers
-from stream.losses import TopicSpan
-from stream.partitions import partition_of
+from stream.brokers.partitions import partition_of
+from stream.brokers.ports import Outgoing
+from stream.brokers.records import Headers, Record
+from stream.worker.agents import INTAKES, _TopicReader
+from stream.worker.losses import TopicSpan
+from stream.worker.write_behind import Ledgers
 from tests.builders import rows, utc
 from tests.stream.lists import ListBroker, ListChangelog, Tables, eventually
 

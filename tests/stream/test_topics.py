@@ -10,9 +10,9 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # it has no types
 )
 
 from schemas.settings import Settings
-from stream import topics
+from stream.brokers import topics
+from stream.brokers.topics import declare_topics
 from stream.errors import BrokerUnreachable, TopicsUnusable
-from stream.topics import declare_topics
 
 
 class Admin:

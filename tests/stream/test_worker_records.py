@@ -21,10 +21,11 @@ from schemas.state import (
 )
 from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, MOST_RECORD_BYTES, POLLS, ZONES
 from schemas.values import MINUTE_US, StoreId, week_of
-from stream.core.clock import ZONE_DATABASE
-from stream.embedded.log import EmbeddedLog, NewRecord, Record
-from stream.partitions import partition_of
-from stream.rocks import open_table
+from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.partitions import partition_of
+from stream.brokers.records import NewRecord, Record
+from stream.core.calendar import ZONE_DATABASE
+from stream.tables.rocks import open_table
 from tests.builders import rows, utc
 from tests.e2e.harness import running, snapshot_of, storepulse, until, wait_until_applied
 

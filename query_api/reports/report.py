@@ -1,0 +1,113 @@
+"""One report: all stores of a snapshot become the rows of a CSV file.
+
+Owns: the text of a report, and which instants it may look back from. Must not know: who asked, ids of
+reports, HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from query_api.errors import AsOfOutside, NothingPolled
+from query_api.snapshots.reader import Chunk, Snapshot
+from query_api.snapshots.standing import Losses
+from schemas.atomic_write import whole_file
+from schemas.positions import Positions
+from schemas.state import Int64s
+from stream.core.cells import CELLS, COLUMNS, UNITS_US, hundredths
+from stream.core.totals import Totals, totals
+from stream.core.windows import WEEK_US, Window, answerable, windows
+
+_CELLS: Final = np.array(CELLS, object)
+_HEADER: Final = ",".join(COLUMNS) + "\n"
+_QUOTED: Final = ('"', ",", "\r", "\n")
+"""A store id with one of these in it is quoted (RFC 4180)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """What a report was made of.
+
+    The instant it looks back from, its rows, how far the log was applied, and what of the log was lost before.
+    """
+
+    as_of_us: int
+    stores: int
+    applied: Positions
+    losses: Losses
+
+
+def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> ReportFacts:
+    """Write the report of all stores to `path`, whole or not at all.
+
+    `as_of_us` None means the latest poll over all stores. It is taken as it is: whether the answer is exact
+    says `check_as_of`. Raises NothingPolled, OSError, ReaderClosed, schemas.state.NewerState.
+    """
+    as_of_us = snapshot.latest_us() if as_of_us is None else as_of_us
+    if as_of_us is None:
+        raise NothingPolled
+    stores = 0
+    with whole_file(path) as file:
+        file.write(_HEADER.encode())
+        for chunk in snapshot.chunks():
+            every = chunk_totals(snapshot, chunk, windows(as_of_us))
+            file.write(_rows(chunk, every).encode())
+            stores += len(chunk.store_ids)
+    return ReportFacts(as_of_us, stores, snapshot.applied(), snapshot.standing.losses)
+
+
+def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> list[Totals]:
+    """Open time and uptime of a chunk's stores in each window."""
+
+    def load_day(store: int, day: int) -> Int64s:
+        return snapshot.page(chunk.store_ids[store], day)
+
+    return totals(chunk.columns, spans, load_day)
+
+
+def check_as_of(snapshot: Snapshot, as_of_us: int | None, now_us: int, retention_days: int) -> None:
+    """Raise AsOfOutside where no exact answer can be given for a named instant (SPEC 2.8).
+
+    Before the first poll any instant up to the wall clock, `now_us`, may be named. Where the retention was
+    raised, polls of the time between were dropped: then all windows must begin after those.
+    """
+    if as_of_us is None:
+        return
+    latest_us = snapshot.latest_us()
+    span = Window(0, now_us) if latest_us is None else answerable(latest_us, now_us, retention_days)
+    known_from_us = snapshot.known_from_us()
+    from_us = max(0, span.from_us, known_from_us + WEEK_US if known_from_us else 0)
+    if not from_us <= as_of_us <= span.to_us:
+        raise AsOfOutside(as_of_us, Window(from_us, span.to_us))
+
+
+def warm_up(snapshot: Snapshot) -> None:
+    """Do all that a report does but write it, so that the first one finds every clock prepared."""
+    latest_us = snapshot.latest_us()
+    if latest_us is None:
+        return
+    for chunk in snapshot.chunks():
+        _rows(chunk, chunk_totals(snapshot, chunk, windows(latest_us)))
+
+
+def _rows(chunk: Chunk, every: Sequence[Totals]) -> str:
+    cells = [
+        _CELLS[hundredths(spent_us, unit_us)].tolist()
+        for total, unit_us in zip(every, UNITS_US, strict=True)
+        for spent_us in (total.up_us, total.down_us)
+    ]
+    rows = zip(_quoted(chunk.store_ids), *cells, strict=True)
+    return "\n".join(map(",".join, rows)) + "\n"
+
+
+def _quoted(store_ids: Sequence[str]) -> Sequence[str]:
+    every = "".join(store_ids)
+    if not any(special in every for special in _QUOTED):
+        return store_ids
+    return [
+        '"' + store_id.replace('"', '""') + '"' if any(map(store_id.__contains__, _QUOTED)) else store_id
+        for store_id in store_ids
+    ]

@@ -26,9 +26,9 @@ from query_api.routes.debug import debug_routes
 from query_api.routes.health import health_routes
 from query_api.routes.reports import report_routes
 from query_api.snapshots.reader import Reader
-from schemas.api import Problem
+from schemas.api.problems import Problem
+from schemas.compatibility import NewerState
 from schemas.settings import Settings
-from schemas.state import NewerState
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@
     └── WaitedTooLong          what a report needs was not readable in time
 
 Owns: these, with the values they carry. Must not know: HTTP (query_api.problems gives each its status).
-schemas.state.NewerState stands beside them: stored bytes that a newer version wrote, or one with newer zones.
+schemas.compatibility.NewerState stands beside them: stored bytes that a newer version wrote, or one with newer
+zones.
 """
 
 from pathlib import Path

@@ -18,10 +18,10 @@ from schemas.topics import SOURCES
 
 PATIENCE_S: Final = 3.0
 """A part that does not answer within so long fails; an answer takes no longer than this."""
-MOST_TRAILING_S: Final = 60.0
+MAX_TRAILING_S: Final = 60.0
 """State that has trailed the log for longer fails: the worker is stuck, or too slow."""
 
-_MOST_MARKS: Final = 600
+_MAX_MARKS: Final = 600
 _OK: Final = "ok"
 
 
@@ -87,7 +87,7 @@ class HealthWatch:
                 if topic in lag:
                     lag[topic] += max(0, end - applied.get((topic, partition), 0))
             trailing_s = self._trailing_s(ends, applied)
-        if state == _OK and trailing_s > MOST_TRAILING_S and not replaying:
+        if state == _OK and trailing_s > MAX_TRAILING_S and not replaying:
             state = f"trails the log for {trailing_s:.0f} s: the worker is stuck, or too slow"
         return Health(broker, worker, state, standing, replaying, lag, trailing_s)
 
@@ -122,7 +122,7 @@ class HealthWatch:
     def _trailing_s(self, ends: Positions, applied: Positions) -> float:
         """Remember what the log held when; forget what is applied. The oldest that is left says how late we are."""
         now_s = self.monotonic_s()
-        if len(self._marks) < _MOST_MARKS and (not self._marks or self._marks[-1][1] != ends):
+        if len(self._marks) < _MAX_MARKS and (not self._marks or self._marks[-1][1] != ends):
             self._marks.append((now_s, ends))
         while self._marks and covers(applied, self._marks[0][1]):
             self._marks.popleft()

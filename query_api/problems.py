@@ -24,8 +24,8 @@ from query_api.errors import (
     UnknownReport,
     UnknownStore,
 )
-from schemas.api import Problem
-from schemas.state import NewerState
+from schemas.api.problems import Problem
+from schemas.compatibility import NewerState
 from schemas.values import Rejected, format_timestamp
 
 log = structlog.get_logger()

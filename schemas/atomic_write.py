@@ -15,7 +15,7 @@ from uuid import uuid4
 PART: Final = ".part"
 """How the names of unfinished files end; they begin with a dot."""
 
-_MOST_SHOWN: Final = 50  # characters of the file's own name; a name has room for 255 bytes
+_MAX_SHOWN: Final = 50  # characters of the file's own name; a name has room for 255 bytes
 
 
 class WholeFile:
@@ -47,7 +47,7 @@ class WholeFile:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write `path`: it takes the place of an older one when the block ends, on disk to stay, and not before.
 
     If the block raises, or the disk is full, nothing is left behind. Raises OSError, with the name of the file.
@@ -83,7 +83,7 @@ def remove_parts(path: Path) -> None:
 
 def _start_of(path: Path) -> str:
     """How the names of the unfinished files of `path` begin."""
-    return f".{path.name[:_MOST_SHOWN]}."
+    return f".{path.name[:_MAX_SHOWN]}."
 
 
 def _sync_folder(folder: Path) -> None:

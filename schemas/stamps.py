@@ -1,7 +1,7 @@
 """Which of several records holds: stamps, and what is remembered of them (SPEC 3).
 
-Owns: when a record was first written, how a forwarded copy says so, which of two values of a last-one-wins topic
-holds, and the bytes that are kept per store. Must not know: what the values are, or who stores the bytes.
+Owns: when a record was first written, how a forwarded copy says so, and which of two values of a last-one-wins
+topic holds. Must not know: what the values are, or how stamps are stored (schemas.rows.stamps).
 
 A stamp is (timestamp, partition, offset) of where a record was first written. The greatest stamp holds. A record
 that was written to the right partition, a *direct* one, counts with at least the timestamp of the direct one before
@@ -22,11 +22,9 @@ T = TypeVar("T")
 STAMP_HEADER: Final = "storepulse.stamp"
 """`timestamp_ms partition offset` in ASCII, on a record that was sent on to its store's partition."""
 
-STAMPS_VERSION: Final = 1
 _NEVER_MS: Final = -(1 << 62)
-_ONE: Final = struct.Struct("<qIq")
-_ROW: Final = struct.Struct("<BI" + 2 * "qIqq" + "qIq")
-"""u8 version, u32 day of the last change; hours and zone: stamp and floor; forgetting: stamp."""
+_STAMP: Final = struct.Struct("<qIq")
+"""What the three numbers of a stamp must fit."""
 
 
 class Stamp(NamedTuple):
@@ -57,7 +55,7 @@ class Held:
 
 @dataclass(slots=True)
 class LastSaid(Generic[T]):
-    """What the records of one store on a last-one-wins topic said since they were last settled.
+    """What the records of one store on a last-one-wins topic said since they were last merged.
 
     Of direct records the last one holds, so one is enough; of forwarded copies the one with the greatest stamp.
     """
@@ -75,7 +73,7 @@ class LastSaid(Generic[T]):
         if self.stray is None or stamp > self.stray[0]:
             self.stray = stamp, value
 
-    def settle(self, held: Held) -> tuple[Held, T | None, bool]:
+    def resolve(self, held: Held) -> tuple[Held, T | None, bool]:
         """What holds after `held`: its memory, the value, and whether there is a new value at all."""
         value, changed = None, False
         if self.direct is not None:
@@ -105,32 +103,6 @@ def forgetting(stamp: Stamp, before: Stamp) -> Stamp:
     return stamp._replace(timestamp_ms=max(stamp.timestamp_ms, before.timestamp_ms))
 
 
-def encode_stamps(stamps: StoreStamps) -> bytes:
-    """The bytes that are kept of a store's stamps."""
-    return _ROW.pack(
-        STAMPS_VERSION,
-        stamps.changed_day,
-        *stamps.hours.stamp,
-        stamps.hours.floor_ms,
-        *stamps.zone.stamp,
-        stamps.zone.floor_ms,
-        *stamps.forgotten,
-    )
-
-
-def decode_stamps(value: bytes | None) -> StoreStamps:
-    """The stamps in such bytes; none where there are none."""
-    if not value:
-        return StoreStamps()
-    _, day, *fields = _ROW.unpack(value)
-    return StoreStamps(
-        Held(Stamp(*fields[0:3]), fields[3]), Held(Stamp(*fields[4:7]), fields[7]), Stamp(*fields[8:11]), day
-    )
-
-
-STAMPS_BYTES: Final = _ROW.size
-
-
 def stamp_header(stamp: Stamp) -> tuple[str, bytes]:
     """The header of a forwarded copy."""
     return STAMP_HEADER, b"%d %d %d" % stamp
@@ -148,7 +120,7 @@ def _stamp_of(content: bytes) -> Stamp | None:
     """A header that is none of ours says nothing."""
     try:
         stamp = Stamp(*map(int, content[:64].split(b" ")))
-        _ONE.pack(*stamp)
+        _STAMP.pack(*stamp)
     except (TypeError, ValueError, struct.error):
         return None
     return stamp if stamp.timestamp_ms >= -1 and stamp.offset >= 0 else None

@@ -18,10 +18,10 @@ ALERTS: Final = "store-alerts"
 TABLE: Final = "stores"
 CHANGELOG: Final = f"{APP_ID}-{TABLE}-changelog"
 
-MOST_RECORD_BYTES: Final = 16 << 20
+MAX_RECORD_BYTES: Final = 16 << 20
 """A record of the topics may be this large: a million polls, or a dead letter with its headers."""
 
-MOST_ROW_BYTES: Final = 64 << 20
+MAX_ROW_BYTES: Final = 64 << 20
 """A row of the table may be this large: a store's page of one day, from records that were as large as may be."""
 
 
@@ -31,7 +31,7 @@ class TopicSpec:
 
     name: str
     cleanup: Literal["delete", "compact"]
-    most_bytes: int = MOST_RECORD_BYTES
+    max_bytes: int = MAX_RECORD_BYTES
 
 
 POLLS_TOPIC: Final = TopicSpec(POLLS, "delete")
@@ -39,7 +39,7 @@ HOURS_TOPIC: Final = TopicSpec(HOURS, "compact")
 ZONES_TOPIC: Final = TopicSpec(ZONES, "compact")
 DEAD_LETTERS_TOPIC: Final = TopicSpec(DEAD_LETTERS, "delete")
 ALERTS_TOPIC: Final = TopicSpec(ALERTS, "delete")
-CHANGELOG_TOPIC: Final = TopicSpec(CHANGELOG, "compact", MOST_ROW_BYTES)
+CHANGELOG_TOPIC: Final = TopicSpec(CHANGELOG, "compact", MAX_ROW_BYTES)
 
 SOURCES: Final = (POLLS_TOPIC, HOURS_TOPIC, ZONES_TOPIC)
 ALL_TOPICS: Final = (*SOURCES, DEAD_LETTERS_TOPIC, ALERTS_TOPIC, CHANGELOG_TOPIC)

@@ -1,21 +1,18 @@
 """The values that cross every boundary, and how their texts are read.
 
-Owns: store ids, statuses, polls and their packed codes, weeks of business hours, zone names, and the
-parsing of each from text. Must not know: where the text came from (CSV, topic, HTTP) or what is done with it.
+Owns: store ids, statuses, polls and their packed form, and the parsing of each from text. Must not know: where the
+text came from (CSV, topic, HTTP) or what is done with it.
 
-An instant is an int: microseconds since 1970-01-01 UTC. A packed poll, a *code*, is `at_us * 2 + active`:
-codes sort by instant, and at one instant `inactive` comes first, so "the first code of an instant" is the
-tie rule of SPEC 2.1.
+An instant is an int: microseconds since 1970-01-01 UTC. A *packed poll* is `at_us * 2 + active`: packed polls sort
+by instant, and at one instant `inactive` comes first, so "the first packed poll of an instant" is the tie rule of
+SPEC 2.1.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import Enum
-from functools import lru_cache
-from typing import Final, NamedTuple, NewType
-
-import pytz
+from typing import Final, NewType
 
 StoreId = NewType("StoreId", str)
 
@@ -24,16 +21,13 @@ MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 
-DEFAULT_ZONE: Final = "America/Chicago"
-MOST_STORE_ID_BYTES: Final = 256
+MAX_STORE_ID_BYTES: Final = 256
 """Of UTF-8 (SPEC 1)."""
 LATEST_INSTANT_US: Final = 253_402_300_800 * SECOND_US
 """The first instant of the year 10000: no text that we read or print reaches it."""
 
-_MOST_QUOTED: Final = 200
-_MOST_REMEMBERED: Final = 64
-"""Characters of a text that a cache may keep: caches are bounded by count, and so by bytes too."""
-_MOST_KNOWN_ID_BYTES: Final = 8 << 20
+_MAX_QUOTED: Final = 200
+_MAX_KNOWN_ID_BYTES: Final = 8 << 20
 """The keys of a store's rows must fit a record."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc."""
@@ -74,7 +68,7 @@ class Rejected(ValueError):
     """
 
     def __init__(self, reason: RejectReason, text: str) -> None:
-        super().__init__(f"{reason.value}: {text[:_MOST_QUOTED]!r}")
+        super().__init__(f"{reason.value}: {text[:_MAX_QUOTED]!r}")
         self.reason = reason
         self.text = text
 
@@ -88,35 +82,14 @@ class Poll:
     status: Status
 
 
-class HoursRow(NamedTuple):
-    """One row of business hours on local weekday `day` (0 = Monday).
-
-    `start_us` and `end_us` are wall time since local midnight, in microseconds: 0 <= start_us < 24 h,
-    0 <= end_us <= 24 h. `end_us <= start_us` runs past midnight (SPEC 2.2).
-    """
-
-    day: int
-    start_us: int
-    end_us: int
-
-
-Week = tuple[HoursRow, ...]
-"""A store's business hours, sorted and without repeats. Empty means open 24/7."""
-
-
-def week_of(rows: "list[HoursRow] | tuple[HoursRow, ...]") -> Week:
-    """The canonical week of `rows`: sorted, each row once, so that equal weeks are equal values."""
-    return tuple(sorted(set(rows)))
-
-
-def code_of(at_us: int, status: Status) -> int:
+def pack_poll(at_us: int, status: Status) -> int:
     """The packed poll (see the module's docstring)."""
     return at_us * 2 + (status is Status.ACTIVE)
 
 
-def status_of(code: int) -> Status:
+def status_of(packed: int) -> Status:
     """The status inside a packed poll."""
-    return Status.ACTIVE if code & 1 else Status.INACTIVE
+    return Status.ACTIVE if packed & 1 else Status.INACTIVE
 
 
 def parse_store_id(text: str | None) -> StoreId:
@@ -125,7 +98,7 @@ def parse_store_id(text: str | None) -> StoreId:
     Raises Rejected(NO_STORE_ID or BAD_STORE_ID).
     """
     store_id = parse_known_store_id(text)
-    if _utf8_bytes(store_id) > MOST_STORE_ID_BYTES or _CONTROL.search(store_id):
+    if _utf8_bytes(store_id) > MAX_STORE_ID_BYTES or _CONTROL.search(store_id):
         raise Rejected(RejectReason.BAD_STORE_ID, store_id)
     return store_id
 
@@ -138,7 +111,7 @@ def parse_known_store_id(text: str | None) -> StoreId:
     stripped = (text or "").strip()
     if not stripped or "\0" in stripped:
         raise Rejected(RejectReason.NO_STORE_ID, text or "")
-    if _utf8_bytes(stripped) > _MOST_KNOWN_ID_BYTES:
+    if _utf8_bytes(stripped) > _MAX_KNOWN_ID_BYTES:
         raise Rejected(RejectReason.BAD_STORE_ID, stripped)
     return StoreId(stripped)
 
@@ -226,65 +199,6 @@ def _zone(offset: str | None) -> timezone:
 def format_timestamp(at_us: int) -> str:
     """`2023-01-22T12:09:39.388884Z`: ISO 8601 in UTC, always with six digits of fraction."""
     return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-_DAY_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?", re.ASCII)
-
-
-def parse_day_time(text: str) -> int:
-    """Wall time since local midnight (us) of `HH:MM`, `HH:MM:SS` or with a fraction; up to `24:00:00`.
-
-    Raises Rejected(BAD_HOURS).
-    """
-    return _remembered_day_time(text) if len(text) <= _MOST_REMEMBERED else _day_time(text)
-
-
-def _day_time(text: str) -> int:
-    match = _DAY_TIME.fullmatch(text.strip())
-    if match is None:
-        raise Rejected(RejectReason.BAD_HOURS, text)
-    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
-    at_us = (hour * 3600 + minute * 60 + second) * SECOND_US + int((match[4] or "").ljust(6, "0"))
-    if minute > 59 or second > 59 or at_us > DAY_US:
-        raise Rejected(RejectReason.BAD_HOURS, text)
-    return at_us
-
-
-_remembered_day_time = lru_cache(maxsize=4096)(_day_time)
-
-
-def format_day_time(at_us: int) -> str:
-    """`HH:MM:SS`, with a fraction only where there is one."""
-    seconds, fraction = divmod(at_us, SECOND_US)
-    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    return f"{text}.{fraction:06d}" if fraction else text
-
-
-def parse_day(text: str | int) -> int:
-    """Weekday 0 (Monday) to 6. Raises Rejected(BAD_DAY)."""
-    try:
-        day = int(text)
-    except ValueError:
-        day = -1
-    if isinstance(text, bool) or not 0 <= day <= 6:
-        raise Rejected(RejectReason.BAD_DAY, str(text))
-    return day
-
-
-def parse_hours_row(day: str | int, start: str, end: str) -> HoursRow:
-    """One row from its three texts. `24:00:00` is an end only. Raises Rejected(BAD_DAY or BAD_HOURS)."""
-    row = HoursRow(parse_day(day), parse_day_time(start), parse_day_time(end))
-    if row.start_us >= DAY_US:
-        raise Rejected(RejectReason.BAD_HOURS, start)
-    return row
-
-
-def parse_zone(text: str) -> str:
-    """An IANA zone name of the pinned database. Raises Rejected(UNKNOWN_ZONE), also for an empty name."""
-    name = text.strip()
-    if name not in pytz.all_timezones_set:
-        raise Rejected(RejectReason.UNKNOWN_ZONE, text)
-    return name
 
 
 def day_of(at_us: int) -> int:

@@ -15,7 +15,9 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from schemas.events import MOST_AHEAD_US, encode_hours, encode_poll, encode_polls, encode_zone
+from schemas.events.hours import encode_hours
+from schemas.events.polls import MAX_AHEAD_US, encode_poll, encode_polls
+from schemas.events.zones import encode_zone
 from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
@@ -25,9 +27,9 @@ from scripts.csv_input.polls import iter_polls
 from scripts.csv_input.zones import read_zones
 from stream.brokers.sink import Sink
 
-_MOST_POLLS_TOGETHER: Final = 4_000_000
+_MAX_POLLS_TOGETHER: Final = 4_000_000
 """Polls of the bulk form held in memory, about 40 bytes each."""
-_MOST_POLLS_A_RECORD: Final = 20_000
+_MAX_POLLS_A_RECORD: Final = 20_000
 """About 400 KB: well below what a broker takes in one record."""
 _PACE_SECONDS: Final = 0.01
 """How far apart, at most, the timed form looks at the clock."""
@@ -57,7 +59,7 @@ def replay(
     """Send everything in `folder`. Raises CsvInputError (StrictStop too) and the broker's errors."""
     weeks, partly = _send_hours(folder.hours, sink, rejects)
     zones = _send_zones(folder.zones, sink, rejects)
-    frames = iter_polls(folder.polls, time.time_ns() // 1000 + MOST_AHEAD_US, rejects)
+    frames = iter_polls(folder.polls, time.time_ns() // 1000 + MAX_AHEAD_US, rejects)
     polls = (
         _send_bulk(frames, sink, progress) if speed is None else _send_timed(frames, sink, progress, speed)
     )
@@ -90,8 +92,8 @@ def _send_bulk(frames: Iterator[pl.DataFrame], sink: Sink, progress: Counting) -
             pl.col("at_us"), letter.str.join("").alias("statuses")
         )
         for store_id, at_us, statuses in stores.iter_rows():
-            for first in range(0, len(at_us), _MOST_POLLS_A_RECORD):
-                part = slice(first, first + _MOST_POLLS_A_RECORD)
+            for first in range(0, len(at_us), _MAX_POLLS_A_RECORD):
+                part = slice(first, first + _MAX_POLLS_A_RECORD)
                 sink.send(POLLS, store_id, encode_polls(store_id, at_us[part], statuses[part]))
         sent += len(frame)
         progress.advance(len(frame), "polls sent")
@@ -103,7 +105,7 @@ def _together(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     waiting: list[pl.DataFrame] = []
     for frame in frames:
         waiting.append(frame)
-        if sum(map(len, waiting)) > _MOST_POLLS_TOGETHER:
+        if sum(map(len, waiting)) > _MAX_POLLS_TOGETHER:
             yield pl.concat(waiting)
             waiting = []
     if waiting:

@@ -20,16 +20,16 @@ from typing import IO, Any, Final, Literal
 import numpy as np
 import polars as pl
 
-from schemas.atomic_write import whole_file
+from schemas.atomic_write import atomic_write
 from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 SAMPLE_END_US: Final = 1_710_525_600 * SECOND_US
 """2024-03-15T18:00:00Z: the week before it holds the start of daylight saving in the USA."""
 
 _CHUNK_POLLS: Final = 1_000_000
-_MOST_STORES: Final = 100_000_000
+_MAX_STORES: Final = 100_000_000
 _SPREAD: Final = (
-    76_543_211  # shares no factor with _MOST_STORES, so that neighbours look unlike and stay apart
+    76_543_211  # shares no factor with _MAX_STORES, so that neighbours look unlike and stay apart
 )
 _WITHOUT_HOURS: Final = 0.22
 _WITHOUT_ZONE: Final = 0.05
@@ -101,7 +101,7 @@ def write_sample(
     done = 0
     with ExitStack() as all_or_none:
         for name, passes in tables.items():
-            whole = all_or_none.enter_context(whole_file(out_dir / f"{name}.csv{form}"))
+            whole = all_or_none.enter_context(atomic_write(out_dir / f"{name}.csv{form}"))
             with _packed(whole, form) as file:
                 for nth, rows_of in enumerate(passes):
                     for chunk in range(fleet.chunks):
@@ -222,7 +222,7 @@ class _Fleet:
         random = self._random("ids", chunk)
         digits = random.choice([7, 8, 9, 10, 11], len(numbers), p=[0.01, 0.02, 0.07, 0.2, 0.7])
         heads = random.integers(10 ** (digits - 1), 10**digits)
-        own = (numbers * _SPREAD) % _MOST_STORES
+        own = (numbers * _SPREAD) % _MAX_STORES
         ids = [f"{head}{tail:08d}" for head, tail in zip(heads.tolist(), own.tolist(), strict=True)]
         for at in np.flatnonzero(random.random(len(numbers)) < _UUIDS):
             ids[at] = str(uuid.UUID(bytes=random.bytes(16), version=4))

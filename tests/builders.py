@@ -6,7 +6,8 @@ Owns: how tests spell instants, weeks and polls. Must not know: what is computed
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from schemas.values import HoursRow, Poll, Status, StoreId, format_day_time, parse_hours_row
+from schemas.opening_hours import HoursRow, format_day_time, parse_hours_row
+from schemas.values import Poll, Status, StoreId
 from tests.oracle import EPOCH, MICROSECOND, instant_of, wall_time
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

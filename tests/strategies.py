@@ -14,19 +14,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from schemas.values import (
-    DAY_US,
-    DEFAULT_ZONE,
-    HOUR_US,
-    MINUTE_US,
-    SECOND_US,
-    HoursRow,
-    Poll,
-    Status,
-    StoreId,
-    Week,
-    week_of,
-)
+from schemas.opening_hours import DEFAULT_ZONE, HoursRow, Week, week_of
+from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Poll, Status, StoreId
 from tests.builders import poll_words, row_texts, utc
 from tests.oracle import EPOCH, instant_of, zone_of
 

@@ -159,7 +159,7 @@ def test_the_source_is_found() -> None:
         "schemas.values",
         "stream.core.calendar",
         "query_api.snapshots.reader",
-        "scripts.cli.main",
+        "scripts.cli",
     } <= names
 
 

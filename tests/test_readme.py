@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from query_api.app import create_app
 from query_api.snapshots.reader import Reader
-from schemas.events import decode_hours, decode_polls, decode_zone
+from schemas.events.hours import decode_hours
+from schemas.events.polls import decode_polls
+from schemas.events.zones import decode_zone
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, POLLS
 from scripts.cli import main as cli
@@ -129,8 +131,8 @@ def test_the_examples_of_records_are_accepted() -> None:
             assert decode_zone(key, value)[1]
         else:
             polls = decode_polls(key, value, NOW_MS)
-            assert polls.codes is not None
-            assert len(polls.codes) > 0
+            assert polls.packed is not None
+            assert len(polls.packed) > 0
             assert not polls.rejects
 
 
@@ -141,5 +143,5 @@ def test_the_python_example_sends_a_poll(tmp_path: Path, monkeypatch: pytest.Mon
     with EmbeddedLog(Settings().log_path) as log:
         (record,) = log.read(POLLS, 0, 0, 10, 1000)
     polls = decode_polls(record.key, record.value, record.timestamp_ms)
-    assert polls.codes is not None
-    assert list(polls.codes) == [1_674_670_440_000_000 * 2]  # 2023-01-25 18:14:00 UTC, inactive
+    assert polls.packed is not None
+    assert list(polls.packed) == [1_674_670_440_000_000 * 2]  # 2023-01-25 18:14:00 UTC, inactive

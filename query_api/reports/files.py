@@ -26,8 +26,8 @@ import msgspec
 import structlog
 
 from query_api.snapshots.lease import locked, shared
-from schemas.atomic_write import PART, whole_file
-from schemas.state import NewerState
+from schemas.atomic_write import PART, atomic_write
+from schemas.compatibility import NewerState
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class ReportStatus(Enum):
 class ReportState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of one report. Instants in us; `as_of_us` is None until known.
 
-    `maker` is the presence of the API that makes it. `position` is the offset that the log was applied up to,
+    `maker` is the lease of the API that makes it. `position` is the offset that the log was applied up to,
     by topic and partition, and `losses` are the spans of offsets that were lost before, the last -1 where nobody
     can tell it. `current` is whether it holds all that the log held when it was asked for; None where it was made
     before that was noted.
@@ -89,7 +89,7 @@ class ReportFiles:
 
     @property
     def makers(self) -> Path:
-        """Where the presences of those stand that make reports."""
+        """Where the leases of those stand that make reports."""
         return self.folder / "makers"
 
     def csv_path(self, report_id: str) -> Path:
@@ -116,7 +116,7 @@ class ReportFiles:
     def write(self, report_id: str, state: ReportState) -> None:
         """Replace the state of a report. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self._state_path(report_id)) as file:
+        with atomic_write(self._state_path(report_id)) as file:
             file.write(_encode(state))
 
     def draft_path(self, report_id: str, maker: str) -> Path:

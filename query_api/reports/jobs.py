@@ -42,10 +42,10 @@ from query_api.reports.files import STATE_VERSION, ReportFiles, ReportState, Rep
 from query_api.reports.report import ReportFacts, check_as_of, write_report
 from query_api.reports.room import Room
 from query_api.reports.waiting import Ticket, WaitingRoom
-from query_api.snapshots.lease import Presence, bury_dead, claimed, lives
+from query_api.snapshots.lease import Lease, claimed, lives, reap_dead
 from query_api.snapshots.reader import Reader
+from schemas.compatibility import NewerState
 from schemas.settings import Settings
-from schemas.state import NewerState
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ _PASSING: Final = (StateRestoring, TableUnreadable)
 
 MAKERS: Final = 2
 """Reports made at once by one API; further ones wait."""
-MOST_WAITING: Final = 1000
+MAX_WAITING: Final = 1000
 """Reports that may wait in one API."""
 
 
@@ -85,7 +85,7 @@ class Reports:
         self._reader = reader
         self._observer = observer
         self._now_us = now_us
-        self._presence: Presence | None = None
+        self._lease: Lease | None = None
         self._makers = ThreadPoolExecutor(MAKERS, "report")
         self._lock = threading.Lock()
         self._unmade: set[str] = set()
@@ -103,7 +103,7 @@ class Reports:
         """Clean up after the dead. A folder that cannot be written can wait."""
         try:
             self._me()
-            bury_dead(self._files.makers)
+            reap_dead(self._files.makers)
             self._files.sweep()
             self._room.look()
         except OSError as error:
@@ -124,9 +124,9 @@ class Reports:
         """Stop making reports; those cut off are taken up by whoever starts next. Close the reader first."""
         self._makers.shutdown(wait=True, cancel_futures=True)
         with self._lock:
-            if self._presence is not None:
-                self._presence.end()
-                self._presence = None
+            if self._lease is not None:
+                self._lease.end()
+                self._lease = None
 
     def request(self, as_of_us: int | None) -> str:
         """Have a report made; its id.
@@ -139,7 +139,7 @@ class Reports:
                 check_as_of(snapshot, as_of_us, self._now_us(), self._retention_days)
         if self._reader.closing.is_set():
             raise ReaderClosed
-        if len(self._unmade) >= MOST_WAITING:
+        if len(self._unmade) >= MAX_WAITING:
             raise ReportsBusy(len(self._unmade))
         report_id = str(uuid4())
         try:
@@ -174,11 +174,11 @@ class Reports:
         return file
 
     def _me(self) -> str:
-        """Our presence, made when first needed. Raises OSError."""
+        """Our lease, made when first needed. Raises OSError."""
         with self._lock:
-            if self._presence is None:
-                self._presence = Presence(self._files.makers)
-            return self._presence.name
+            if self._lease is None:
+                self._lease = Lease(self._files.makers)
+            return self._lease.name
 
     def _take_up(self, report_id: str, found: ReportState) -> None:
         """Make a report whose maker is gone, unless another API is about to. A full disk leaves it for later."""
@@ -284,7 +284,7 @@ class Reports:
             cause = system_text(error)
             log.error("the state of a report cannot be written", report_id=report_id, error=cause)
             self._unwritten[report_id] = self._failed(state, str(ReportsUnwritable(cause)))
-            if len(self._unwritten) > MOST_WAITING:
+            if len(self._unwritten) > MAX_WAITING:
                 del self._unwritten[next(iter(self._unwritten))]
             with suppress(OSError):
                 self._files.remove(report_id)

@@ -14,9 +14,9 @@ import numpy as np
 from query_api.errors import AsOfOutside, NothingPolled
 from query_api.snapshots.reader import Chunk, Snapshot
 from query_api.snapshots.standing import Losses
-from schemas.atomic_write import whole_file
+from schemas.arrays import Int64s
+from schemas.atomic_write import atomic_write
 from schemas.positions import Positions
-from schemas.state import Int64s
 from stream.core.cells import CELLS, COLUMNS, UNITS_US, hundredths
 from stream.core.totals import Totals, totals
 from stream.core.windows import WEEK_US, Window, answerable, windows
@@ -44,13 +44,13 @@ def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> Report
     """Write the report of all stores to `path`, whole or not at all.
 
     `as_of_us` None means the latest poll over all stores. It is taken as it is: whether the answer is exact
-    says `check_as_of`. Raises NothingPolled, OSError, ReaderClosed, schemas.state.NewerState.
+    says `check_as_of`. Raises NothingPolled, OSError, ReaderClosed, schemas.compatibility.NewerState.
     """
     as_of_us = snapshot.latest_us() if as_of_us is None else as_of_us
     if as_of_us is None:
         raise NothingPolled
     stores = 0
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(_HEADER.encode())
         for chunk in snapshot.chunks():
             every = chunk_totals(snapshot, chunk, windows(as_of_us))
@@ -63,7 +63,7 @@ def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> l
     """Open time and uptime of a chunk's stores in each window."""
 
     def load_day(store: int, day: int) -> Int64s:
-        return snapshot.page(chunk.store_ids[store], day)
+        return snapshot.day_block(chunk.store_ids[store], day)
 
     return totals(chunk.columns, spans, load_day)
 

@@ -24,10 +24,10 @@ _SPARE: Final = 100
 class Room:
     """The room in a folder of reports, by count and by bytes. Any thread may ask."""
 
-    def __init__(self, files: ReportFiles, most: int, most_bytes: int) -> None:
+    def __init__(self, files: ReportFiles, most: int, max_bytes: int) -> None:
         self._files = files
         self._most = most
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._looked_s = float("-inf")
         self._full_until_s = float("-inf")
@@ -66,7 +66,7 @@ class Room:
             raise ReportsFull(self._made, self._bytes)
 
     def _fits(self, more: int, more_bytes: int) -> bool:
-        return self._made + more <= self._most and self._bytes + more_bytes <= self._most_bytes
+        return self._made + more <= self._most and self._bytes + more_bytes <= self._max_bytes
 
     def _tidy(self, more: int, more_bytes: int) -> None:
         """Count what is there. Where `more` do not fit, let go of the oldest until they do, with some to spare."""
@@ -76,7 +76,7 @@ class Room:
             (failed if kept.csv_bytes is None else made).append(kept)
         self._made, self._bytes = len(made), sum(kept.csv_bytes or 0 for kept in made)
         if not self._fits(more, more_bytes):
-            more, more_bytes = more + self._most // _SPARE, more_bytes + self._most_bytes // _SPARE
+            more, more_bytes = more + self._most // _SPARE, more_bytes + self._max_bytes // _SPARE
         for kept in made:
             if self._fits(more, more_bytes):
                 break

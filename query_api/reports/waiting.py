@@ -33,7 +33,7 @@ from schemas.positions import Positions
 log = structlog.get_logger()
 
 LEAST_PAUSE_S: Final = 0.01
-MOST_PAUSE_S: Final = 0.25
+MAX_PAUSE_S: Final = 0.25
 _PAUSE_SHARE: Final = 0.1
 """The tables are looked at again after a tenth of what the latest to come has waited: nobody waits much longer."""
 
@@ -127,7 +127,7 @@ class WaitingRoom:
             self._some_waiting.clear()
             while self._waiting:
                 waited_s = time.monotonic() - self._waiting[-1].asked_s
-                await asyncio.sleep(min(MOST_PAUSE_S, max(LEAST_PAUSE_S, _PAUSE_SHARE * waited_s)))
+                await asyncio.sleep(min(MAX_PAUSE_S, max(LEAST_PAUSE_S, _PAUSE_SHARE * waited_s)))
                 await self._look()
 
     async def _look(self) -> None:

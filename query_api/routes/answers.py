@@ -11,32 +11,20 @@ import numpy as np
 from query_api.health import Health
 from query_api.snapshots.standing import Standing
 from query_api.stores.explain import Account, Downtimes, OpenSpan, StoreStory
-from schemas.api import (
+from schemas.api.health import HealthParts, HealthReport, Lag, LossSeen, RestoringTable, Tables
+from schemas.api.stores import (
     DayAccount,
-    HealthParts,
-    HealthReport,
-    Lag,
-    LossSeen,
     OpenInterval,
     PollSeen,
-    RestoringTable,
     StoreDetail,
     StoreDowntime,
     StoresWithDowntime,
-    Tables,
     WeekRow,
     WindowAccount,
 )
-from schemas.values import (
-    DAY_US,
-    HOUR_US,
-    MINUTE_US,
-    date_of_day,
-    format_day_time,
-    format_timestamp,
-    status_of,
-)
-from stream.core.calendar import BusinessClock
+from schemas.opening_hours import format_day_time
+from schemas.values import DAY_US, HOUR_US, MINUTE_US, date_of_day, format_timestamp, status_of
+from stream.core.calendar import Calendar
 from stream.core.cells import hundredths
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,12 +39,12 @@ _WINDOWS: Final[
 
 def store_detail(story: StoreStory) -> StoreDetail:
     """All about one store."""
-    week = story.head.week or ()
+    week = story.summary.hours.week or ()
     return StoreDetail(
         store_id=story.store_id,
         as_of=format_timestamp(story.as_of_us),
-        timezone=story.clock.zone,
-        timezone_given=story.head.zone is not None,
+        timezone=story.calendar.zone,
+        timezone_given=story.summary.hours.zone is not None,
         always_open=not week,
         week=[
             WeekRow(
@@ -67,14 +55,14 @@ def store_detail(story: StoreStory) -> StoreDetail:
             for row in week
         ],
         polls=[
-            PollSeen(timestamp_utc=format_timestamp(code >> 1), status=status_of(code).value)
-            for code in story.codes.tolist()
+            PollSeen(timestamp_utc=format_timestamp(packed >> 1), status=status_of(packed).value)
+            for packed in story.packed.tolist()
         ],
         windows=[
-            _window(story.clock, account, *named)
+            _window(story.calendar, account, *named)
             for account, named in zip(story.windows, _WINDOWS, strict=True)
         ],
-        days=[_day(story.clock, account) for account in story.days],
+        days=[_day(story.calendar, account) for account in story.days],
     )
 
 
@@ -152,7 +140,7 @@ def _losses(standing: Standing) -> list[LossSeen]:
 
 
 def _window(
-    clock: BusinessClock,
+    calendar: Calendar,
     account: Account,
     name: Literal["last_hour", "last_day", "last_week"],
     unit: Literal["minutes", "hours"],
@@ -167,24 +155,24 @@ def _window(
         downtime=_cell(account.down_us, unit_us),
         uptime_us=account.up_us,
         downtime_us=account.down_us,
-        intervals=[_interval(clock, span) for span in account.spans],
+        intervals=[_interval(calendar, span) for span in account.spans],
     )
 
 
-def _interval(clock: BusinessClock, span: OpenSpan) -> OpenInterval:
+def _interval(calendar: Calendar, span: OpenSpan) -> OpenInterval:
     return OpenInterval(
         from_utc=format_timestamp(span.from_us),
         to_utc=format_timestamp(span.to_us),
-        from_local=_local(clock, span.from_us),
-        to_local=_local(clock, span.to_us),
+        from_local=_local(calendar, span.from_us),
+        to_local=_local(calendar, span.to_us),
         status="active" if span.active else "inactive",
         span_us=span.to_us - span.from_us,
     )
 
 
-def _day(clock: BusinessClock, account: Account) -> DayAccount:
+def _day(calendar: Calendar, account: Account) -> DayAccount:
     return DayAccount(
-        date=date_of_day(clock.wall_us(account.window.from_us) // DAY_US).isoformat(),
+        date=date_of_day(calendar.wall_us(account.window.from_us) // DAY_US).isoformat(),
         from_utc=format_timestamp(account.window.from_us),
         to_utc=format_timestamp(account.window.to_us),
         uptime_us=account.up_us,
@@ -192,8 +180,8 @@ def _day(clock: BusinessClock, account: Account) -> DayAccount:
     )
 
 
-def _local(clock: BusinessClock, at_us: int) -> str:
-    offset = timezone(timedelta(microseconds=clock.wall_us(at_us) - at_us))
+def _local(calendar: Calendar, at_us: int) -> str:
+    offset = timezone(timedelta(microseconds=calendar.wall_us(at_us) - at_us))
     at = _EPOCH + timedelta(microseconds=at_us)
     return at.astimezone(offset).isoformat(timespec="microseconds")
 

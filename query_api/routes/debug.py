@@ -15,7 +15,7 @@ from query_api.routes import answers
 from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
 from query_api.snapshots.reader import Reader
 from query_api.stores.explain import count_statuses, most_downtime, story_of
-from schemas.api import MaxTimestamp, StatusCounts, StoreDetail, StoresWithDowntime
+from schemas.api.stores import MaxTimestamp, StatusCounts, StoreDetail, StoresWithDowntime
 from schemas.values import Rejected, format_timestamp, parse_known_store_id
 
 

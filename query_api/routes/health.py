@@ -13,7 +13,7 @@ from query_api.metrics import Metrics
 from query_api.problems import documented
 from query_api.routes.answers import health_report
 from query_api.routes.parameters import AS_OF_SPELT
-from schemas.api import Alive, HealthReport
+from schemas.api.health import Alive, HealthReport
 
 _NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
     503: {

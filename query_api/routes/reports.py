@@ -15,11 +15,11 @@ from query_api.reports.files import ReportState, ReportStatus
 from query_api.reports.jobs import Reports
 from query_api.routes.downloads import OpenFileResponse
 from query_api.routes.parameters import AS_OF_SPELT, AsOf, instant
-from schemas.api import ReportFailed, ReportRunning, ReportStarted
+from schemas.api.reports import ReportFailed, ReportRunning, ReportStarted
 from schemas.values import format_timestamp
 from stream.core.cells import COLUMNS
 
-_MOST_HEADER_CHARS: Final = 4096
+_MAX_HEADER_CHARS: Final = 4096
 
 _CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -121,7 +121,7 @@ def _headers(state: ReportState) -> dict[str, str]:
         f"{topic}=" + ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
         for topic, offsets in state.position.items()
     )
-    if position and len(position) <= _MOST_HEADER_CHARS:
+    if position and len(position) <= _MAX_HEADER_CHARS:
         headers["X-Storepulse-Position"] = position
     losses = "; ".join(
         f"{topic}="
@@ -139,6 +139,6 @@ def _headers(state: ReportState) -> dict[str, str]:
 
 def _cut(losses: str) -> str:
     """As many losses as have room: that there were some must be said in any case."""
-    if len(losses) <= _MOST_HEADER_CHARS:
+    if len(losses) <= _MAX_HEADER_CHARS:
         return losses
-    return losses[: losses.rindex(",", 0, _MOST_HEADER_CHARS)] + ",..."
+    return losses[: losses.rindex(",", 0, _MAX_HEADER_CHARS)] + ",..."

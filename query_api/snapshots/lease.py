@@ -19,7 +19,7 @@ _SUFFIX = ".lock"
 _CLAIM = "claim"
 
 
-class Presence:
+class Lease:
     """A locked file `<folder>/<name>.lock`, there for as long as this process lives or until `end`."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Presence:
 
 
 def lives(folder: Path, name: str) -> bool:
-    """Whether the process that has the presence `name` still runs."""
+    """Whether the process that has the lease `name` still runs."""
     try:
         with locked(folder / f"{name}{_SUFFIX}"):
             return False
@@ -50,7 +50,7 @@ def lives(folder: Path, name: str) -> bool:
         return False
 
 
-def bury_dead(folder: Path) -> list[str]:
+def reap_dead(folder: Path) -> list[str]:
     """Remove the files of processes that are gone, and name them."""
     dead = []
     for path in folder.glob(f"*{_SUFFIX}"):

@@ -34,36 +34,24 @@ from query_api.errors import (
     TableBroken,
     system_text,
 )
-from query_api.snapshots.lease import Presence, bury_dead
-from query_api.snapshots.scans import ascending, head_scan, rows_from, value_of
+from query_api.snapshots.lease import Lease, reap_dead
+from query_api.snapshots.scans import ascending, rows_from, summary_scan, value_of
 from query_api.snapshots.secondaries import Secondaries
 from query_api.snapshots.standing import Standing, standing_of
+from schemas.arrays import NO_INTS, Int64s
 from schemas.positions import Positions
+from schemas.rows.day_blocks import day_block_key, day_blocks_prefix, decode_day_blocks
+from schemas.rows.high_water import HIGH_WATER_KEY, decode_high_water
+from schemas.rows.summaries import SUMMARY_PREFIX, decode_summaries, decode_summary, summary_key
 from schemas.settings import Settings
-from schemas.state import (
-    HEAD_PREFIX,
-    META_EXTENT,
-    NO_INTS,
-    NO_POLL,
-    Extent,
-    Head,
-    HeadColumns,
-    Int64s,
-    decode_extent,
-    decode_head,
-    decode_heads,
-    decode_pages,
-    head_key,
-    page_key,
-    pages_prefix,
-)
+from schemas.summaries import NO_POLL, HighWater, StoreSummary, Summaries
 from schemas.table_scans import RowsUnreadable, Table
 from schemas.values import StoreId
 from stream.core.calendar import ZONE_DATABASE
 
 CHUNK: Final = 32_768
-"""Stores handed out at a time: about 30 MB of heads."""
-MOST_SNAPSHOTS: Final = 4
+"""Stores handed out at a time: about 30 MB of summaries."""
+MAX_SNAPSHOTS: Final = 4
 """Snapshots alive at once; further ones wait."""
 
 _BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -71,11 +59,11 @@ _BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """The heads of some stores, ascending by id, as they are stored and as columns."""
+    """The summaries of some stores, ascending by id, as they are stored and as columns."""
 
     store_ids: list[StoreId]
     values: Sequence[bytes]
-    columns: HeadColumns
+    columns: Summaries
 
 
 class Reader:
@@ -90,9 +78,9 @@ class Reader:
         self._tables_dir = settings.tables_dir
         self._chunk = chunk
         self._folder = settings.state / "secondary"
-        self._gate = threading.BoundedSemaphore(MOST_SNAPSHOTS)
+        self._gate = threading.BoundedSemaphore(MAX_SNAPSHOTS)
         self._lock = threading.Lock()
-        self._presence: Presence | None = None
+        self._lease: Lease | None = None
         self._idle: list[Secondaries] = []
         self._numbers = count()
         self._cache = rocksdict.Cache(_BLOCK_CACHE_BYTES)
@@ -108,7 +96,7 @@ class Reader:
         """The state as it is now, unchanged until the block ends.
 
         Raises StateRestoring where it is not whole, other StateUnreadable, ReaderClosed; in the block also
-        TableBroken, schemas.state.NewerState.
+        TableBroken, schemas.compatibility.NewerState.
         """
         with self._tables() as (tables, standing):
             obstacle = standing.obstacle()
@@ -143,17 +131,17 @@ class Reader:
     def close(self) -> None:
         """End running snapshots at their next chunk, then close and remove all secondaries."""
         self.closing.set()
-        for _ in range(MOST_SNAPSHOTS):
+        for _ in range(MAX_SNAPSHOTS):
             self._gate.acquire()
-        for _ in range(MOST_SNAPSHOTS):
+        for _ in range(MAX_SNAPSHOTS):
             self._gate.release()
         with self._lock:
             while self._idle:
                 self._idle.pop().close_all()
-            if self._presence is not None:
-                shutil.rmtree(self._folder / self._presence.name, ignore_errors=True)
-                self._presence.end()
-                self._presence = None
+            if self._lease is not None:
+                shutil.rmtree(self._folder / self._lease.name, ignore_errors=True)
+                self._lease.end()
+                self._lease = None
 
     def _take(self) -> "Secondaries":
         with self._lock:
@@ -161,30 +149,28 @@ class Reader:
                 raise ReaderClosed
             if self._idle:
                 return self._idle.pop()
-            if self._presence is None:
-                self._presence = self._appear()
-            return Secondaries(
-                self._tables_dir, self._folder / self._presence.name, self._numbers, self._cache
-            )
+            if self._lease is None:
+                self._lease = self._appear()
+            return Secondaries(self._tables_dir, self._folder / self._lease.name, self._numbers, self._cache)
 
     def _give_back(self, secondaries: "Secondaries") -> None:
         with self._lock:
             self._idle.append(secondaries)
 
-    def _appear(self) -> Presence:
-        """Make our presence, and remove the folders of dead processes.
+    def _appear(self) -> Lease:
+        """Make our lease, and remove the folders of dead processes.
 
-        A folder's presence is there before it and goes after it. Raises FolderUnwritable.
+        A folder's lease is there before it and goes after it. Raises FolderUnwritable.
         """
         try:
-            presence = Presence(self._folder)
-            bury_dead(self._folder)
+            lease = Lease(self._folder)
+            reap_dead(self._folder)
         except OSError as error:
             raise FolderUnwritable(self._folder, system_text(error)) from error
         for path in self._folder.iterdir():
             if path.is_dir() and not path.with_suffix(".lock").exists():
                 shutil.rmtree(path, ignore_errors=True)
-        return presence
+        return lease
 
 
 class Snapshot:
@@ -197,11 +183,11 @@ class Snapshot:
         self._tables = tables
         self._chunk = chunk
         self._closing = closing
-        self._extent: Extent | None = None
+        self._high_water: HighWater | None = None
 
     def chunks(self) -> Iterator[Chunk]:
         """All stores, ascending by id as text (UTF-8 byte order), some ten thousand at a time."""
-        scans = [head_scan(table) for table in self._tables.values()]
+        scans = [summary_scan(table) for table in self._tables.values()]
         for keys, values in ascending(scans, self._chunk):
             if self._closing.is_set():
                 raise ReaderClosed
@@ -215,48 +201,48 @@ class Snapshot:
     def known_from_us(self) -> int:
         """The instant from which on the polls of every store are complete; 0 where none was ever dropped.
 
-        Of a store that is the instant of its carry: all polls after that one are on its pages.
+        Of a store that is the instant of its baseline: all polls after that one are on its day blocks.
         """
-        carry = self._reached().carry
-        return 0 if carry == NO_POLL else carry >> 1
+        baseline = self._reached().baseline
+        return 0 if baseline == NO_POLL else baseline >> 1
 
-    def _reached(self) -> Extent:
+    def _reached(self) -> HighWater:
         """How far the polls of all stores reach. A table that does not say is counted."""
-        if self._extent is None:
-            self._extent = Extent()
+        if self._high_water is None:
+            self._high_water = HighWater()
             for table in self._tables.values():
-                said = value_of(table, META_EXTENT)
-                self._extent |= self._counted(table) if said is None else decode_extent(said)
-        return self._extent
+                said = value_of(table, HIGH_WATER_KEY)
+                self._high_water |= self._counted(table) if said is None else decode_high_water(said)
+        return self._high_water
 
-    def _counted(self, table: Table) -> Extent:
-        reached = Extent()
-        for _, values in ascending([head_scan(table)], self._chunk):
-            reached |= decode_heads(values).extent
+    def _counted(self, table: Table) -> HighWater:
+        reached = HighWater()
+        for _, values in ascending([summary_scan(table)], self._chunk):
+            reached |= decode_summaries(values).high_water
         return reached
 
-    def head(self, store_id: StoreId) -> Head | None:
-        """A store's head, None where the store is unknown."""
-        value = self._get(head_key(store_id))
-        return None if value is None else decode_head(value)
+    def summary(self, store_id: StoreId) -> StoreSummary | None:
+        """A store's summary, None where the store is unknown."""
+        value = self._get(summary_key(store_id))
+        return None if value is None else decode_summary(value)
 
-    def page(self, store_id: StoreId, day: int) -> Int64s:
-        """The codes of one store on one UTC day, ascending."""
-        value = self._get(page_key(store_id, day))
-        return NO_INTS if value is None else decode_pages([day], [value])[0]
+    def day_block(self, store_id: StoreId, day: int) -> Int64s:
+        """The packed polls of one store on one UTC day, ascending."""
+        value = self._get(day_block_key(store_id, day))
+        return NO_INTS if value is None else decode_day_blocks([day], [value])[0]
 
-    def polls(self, store_id: StoreId, head: Head) -> Int64s:
-        """The codes on all pages of one store that its head knows, ascending.
+    def polls(self, store_id: StoreId, summary: StoreSummary) -> Int64s:
+        """The packed polls on all day blocks of one store that its summary knows, ascending.
 
         After a crash there may be others, of days that were dropped: they do not count.
         """
-        prefix, known = pages_prefix(store_id), set(head.days[:, 0].tolist())
-        pages: dict[int, bytes] = {}
+        prefix, known = day_blocks_prefix(store_id), set(summary.days[:, 0].tolist())
+        day_blocks: dict[int, bytes] = {}
         for table in self._tables.values():
             rows = rows_from(table, prefix)
-            pages.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
-        days = [day for day in pages if day in known]
-        return decode_pages(days, [pages[day] for day in days])[0]
+            day_blocks.update((int.from_bytes(key[len(prefix) :], "big"), value) for key, value in rows)
+        days = [day for day in day_blocks if day in known]
+        return decode_day_blocks(days, [day_blocks[day] for day in days])[0]
 
     def applied(self) -> Positions:
         """How far each source topic was applied when the snapshot began."""
@@ -277,6 +263,6 @@ def _refuse_other_zones(standing: Standing) -> None:
 
 
 def _chunk(keys: list[bytes], values: list[bytes]) -> Chunk:
-    separator = b"\0" + HEAD_PREFIX  # no id has a NUL in it
+    separator = b"\0" + SUMMARY_PREFIX  # no id has a NUL in it
     ids = (b"\0" + b"\0".join(keys)).decode().split(separator.decode())[1:]
-    return Chunk(cast(list[StoreId], ids), values, decode_heads(values))
+    return Chunk(cast(list[StoreId], ids), values, decode_summaries(values))

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import rocksdict
 
-from schemas.state import HEAD_END, HEAD_FIRST
+from schemas.rows.summaries import FIRST_SUMMARY, SUMMARIES_END
 from schemas.table_scans import Table, check_nothing_after, first_value, rows_of
 
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 
-def head_scan(table: Table) -> "HeadScan":
-    """All heads of one table."""
-    options = until(HEAD_END)
-    return HeadScan(table, table.items(from_key=HEAD_FIRST, read_opt=options), options)
+def summary_scan(table: Table) -> "SummaryScan":
+    """All summaries of one table."""
+    options = until(SUMMARIES_END)
+    return SummaryScan(table, table.items(from_key=FIRST_SUMMARY, read_opt=options), options)
 
 
 def value_of(table: Table, key: bytes) -> bytes | None:
@@ -50,13 +50,13 @@ def until(to_key: bytes) -> rocksdict.ReadOptions:
 
 
 @dataclass(slots=True)
-class HeadScan:
+class SummaryScan:
     """The rows of one table from a key on, and those read that are not yet handed out."""
 
     table: Table
     more: Iterator[Any]
     options: rocksdict.ReadOptions
-    last: bytes = HEAD_FIRST
+    last: bytes = FIRST_SUMMARY
     keys: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ class HeadScan:
         return taken
 
 
-def ascending(scans: Sequence[HeadScan], size: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+def ascending(scans: Sequence[SummaryScan], size: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """The rows of several ascending scans as one ascending sequence, in parts of up to `size` rows.
 
     Rows are final up to the least of the last keys read from the scans that may have more to give.

@@ -24,7 +24,7 @@ from schemas.table_scans import Table
 from schemas.table_views import LOST_LOGS, View
 from schemas.topics import TABLE
 
-_MOST_OPENINGS: Final = 50
+_MAX_OPENINGS: Final = 50
 """Times to open a secondary anew. It takes some 10 ms, and a busy worker's logs go after seconds."""
 _PARTITION: Final = re.compile(rf"{re.escape(TABLE)}-(\d+)\.db", re.ASCII)
 
@@ -92,7 +92,7 @@ class Secondaries:
         self.open[partition] = _Secondary(identity, view)
 
     def _whole_view(self, path: Path, folder: Path) -> View:
-        for _ in range(_MOST_OPENINGS):
+        for _ in range(_MAX_OPENINGS):
             view = View.open(path, folder, self.cache)
             if view is not None:
                 return view

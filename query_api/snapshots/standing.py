@@ -1,6 +1,7 @@
 """What the tables say of themselves: which are there, how far each reaches, whether it is whole, what was lost.
 
-Owns: reading those rows (schemas.whole), and saying what a state still lacks. Must not know: stores, reports, HTTP.
+Owns: reading those rows (schemas.rows.local), and saying what a state still lacks. Must not know: stores, reports,
+HTTP.
 
 A state is whole when as many partitions have a table as there are partitions, and each table is whole. How many
 there are says the broker, or a row of any table; where neither does, nobody knows whether one is missing.
@@ -11,27 +12,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.positions import Positions
-from schemas.state import (
-    APPLIED_PREFIX,
-    META_PARTITIONS,
-    META_POSITIONS,
-    META_ZONE_DATABASE,
-    decode_positions,
-)
+from schemas.rows.facts import PARTITIONS_KEY, ZONE_DATABASE_KEY
+from schemas.rows.local import LOCAL_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY
+from schemas.rows.losses import LOSS_PREFIX, Loss, decode_losses
+from schemas.rows.positions import APPLIED_PREFIX, POSITIONS_KEY, decode_positions
 from schemas.table_scans import Table, rows_within
-from schemas.whole import LOCAL_PREFIX, LOSS_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, decode_losses
 
 Losses = dict[tuple[str, int], tuple[Loss, ...]]
 """Of each (topic, partition) that lost records, its losses, the oldest first."""
 
 _SAID: Final = (
-    (APPLIED_PREFIX, META_POSITIONS + b"\0"),  # losses and the number of partitions stand between
-    (META_ZONE_DATABASE, META_ZONE_DATABASE + b"\0"),
+    (APPLIED_PREFIX, POSITIONS_KEY + b"\0"),  # losses and the number of partitions stand between
+    (ZONE_DATABASE_KEY, ZONE_DATABASE_KEY + b"\0"),
     (LOCAL_PREFIX, b"_`"),
 )
 """The keys of what a table says of itself: not the stamps, of which there are as many as stores."""
 
-_MOST_NAMED: Final = 3
+_MAX_NAMED: Final = 3
 """Partitions that a sentence names; of further ones it says how many."""
 
 
@@ -144,12 +141,12 @@ def lost_records(loss: Loss) -> int:
 
 def _said_by(table: Table) -> TableStanding:
     said = rows_within(table, _SAID)
-    zone_database = said.get(META_ZONE_DATABASE)
+    zone_database = said.get(ZONE_DATABASE_KEY)
     return TableStanding(
         whole=WHOLE_KEY in said,
         reached=_number(said.get(OFFSET_KEY)),
         target=_number(said.get(TARGET_KEY)),
-        partitions=_number(said.get(META_PARTITIONS)),
+        partitions=_number(said.get(PARTITIONS_KEY)),
         applied=decode_positions(said.get),
         losses={
             key.removeprefix(LOSS_PREFIX).decode(): losses
@@ -166,5 +163,5 @@ def _number(value: bytes | None) -> int | None:
 
 def _listed(words: Iterator[str]) -> str:
     every = list(words)
-    more = f" (and {len(every) - _MOST_NAMED} more)" if len(every) > _MOST_NAMED else ""
-    return "; ".join(every[:_MOST_NAMED]) + more
+    more = f" (and {len(every) - _MAX_NAMED} more)" if len(every) > _MAX_NAMED else ""
+    return "; ".join(every[:_MAX_NAMED]) + more

@@ -1,7 +1,7 @@
 """What stands behind the numbers of one store, and what the polls of all stores add up to.
 
 Owns: intervals, local days, counts of polls: everything that a person asks who doubts a report. Must not
-know: HTTP, JSON. The intervals are cut anew from polls and business hours, not from accumulators, so that
+know: HTTP, JSON. The intervals are cut anew from polls and opening hours, not from accumulators, so that
 they are a second answer that must agree with the first.
 """
 
@@ -14,9 +14,11 @@ import numpy as np
 from query_api.errors import NothingPolled, UnknownStore
 from query_api.reports.report import chunk_totals
 from query_api.snapshots.reader import Snapshot
-from schemas.state import NO_POLL, Head, Int64s, decode_head
+from schemas.arrays import Int64s
+from schemas.rows.summaries import decode_summary
+from schemas.summaries import NO_POLL, StoreSummary
 from schemas.values import DAY_US, StoreId
-from stream.core.calendar import BusinessClock, clock_of
+from stream.core.calendar import Calendar, calendar_of
 from stream.core.changes import changes_of
 from stream.core.merge import retained
 from stream.core.windows import Window, windows
@@ -24,7 +26,7 @@ from stream.core.windows import Window, windows
 
 @dataclass(frozen=True, slots=True)
 class OpenSpan:
-    """[from_us, to_us): a stretch of business hours with one status."""
+    """[from_us, to_us): a stretch of opening hours with one status."""
 
     from_us: int
     to_us: int
@@ -33,19 +35,19 @@ class OpenSpan:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A window and the stretches of business hours in it, ascending; they add up to its numbers."""
+    """A window and the stretches of opening hours in it, ascending; they add up to its numbers."""
 
     window: Window
     spans: tuple[OpenSpan, ...]
 
     @property
     def up_us(self) -> int:
-        """Business time with status active."""
+        """Open time with status active."""
         return sum(span.to_us - span.from_us for span in self.spans if span.active)
 
     @property
     def down_us(self) -> int:
-        """Business time with status inactive."""
+        """Open time with status inactive."""
         return sum(span.to_us - span.from_us for span in self.spans if not span.active)
 
 
@@ -53,14 +55,14 @@ class Account:
 class StoreStory:
     """All about one store at one instant.
 
-    `codes` are the polls retained (SPEC 2.8), ascending. `days` are the local calendar days that the week's
+    `packed` are the polls retained (SPEC 2.8), ascending. `days` are the local calendar days that the week's
     window meets, the first and the last cut by it.
     """
 
     store_id: StoreId
-    head: Head
-    clock: BusinessClock
-    codes: Int64s
+    summary: StoreSummary
+    calendar: Calendar
+    packed: Int64s
     as_of_us: int
     windows: tuple[Account, ...]
     days: tuple[Account, ...]
@@ -68,7 +70,7 @@ class StoreStory:
 
 @dataclass(frozen=True, slots=True)
 class Downtime:
-    """A store that was down in business hours, and for how long it was up."""
+    """A store that was down in opening hours, and for how long it was up."""
 
     store_id: StoreId
     down_us: int
@@ -89,31 +91,31 @@ def story_of(snapshot: Snapshot, store_id: StoreId, as_of_us: int | None, retent
 
     Raises UnknownStore, NothingPolled.
     """
-    head = snapshot.head(store_id)
-    if head is None:
+    summary = snapshot.summary(store_id)
+    if summary is None:
         raise UnknownStore(store_id)
     as_of_us = _as_of(snapshot, as_of_us)
-    codes = retained(snapshot.polls(store_id, head), head.carry, retention_days)
-    clock = clock_of(head.zone, head.week or ())
+    packed = retained(snapshot.polls(store_id, summary), summary.baseline, retention_days)
+    calendar = calendar_of(summary.hours)
     spans = windows(as_of_us)
     return StoreStory(
         store_id=store_id,
-        head=head,
-        clock=clock,
-        codes=codes,
+        summary=summary,
+        calendar=calendar,
+        packed=packed,
         as_of_us=as_of_us,
-        windows=tuple(account(clock, codes, span) for span in spans),
-        days=tuple(account(clock, codes, day) for day in local_days(clock, spans[-1])),
+        windows=tuple(account(calendar, packed, span) for span in spans),
+        days=tuple(account(calendar, packed, day) for day in local_days(calendar, spans[-1])),
     )
 
 
-def account(clock: BusinessClock, codes: Int64s, window: Window) -> Account:
-    """The business hours in a window, cut where the status changes. `codes` ascending."""
-    changes = changes_of(codes, was_active=True)
+def account(calendar: Calendar, packed: Int64s, window: Window) -> Account:
+    """The opening hours in a window, cut where the status changes. `packed` ascending."""
+    changes = changes_of(packed, was_active=True)
     at_us = changes >> 1
-    readings = clock.readings(window.from_us, window.to_us)
+    open_time = calendar.open_time(window.from_us, window.to_us)
     spans = []
-    for open_us, close_us in readings.intervals(window.from_us, window.to_us):
+    for open_us, close_us in open_time.intervals(window.from_us, window.to_us):
         first, last = np.searchsorted(at_us, (open_us, close_us), side="right").tolist()
         cuts = [cut for cut in at_us[first:last].tolist() if cut < close_us]
         active = first == 0 or bool(changes[first - 1] & 1)
@@ -123,9 +125,9 @@ def account(clock: BusinessClock, codes: Int64s, window: Window) -> Account:
     return Account(window, tuple(spans))
 
 
-def local_days(clock: BusinessClock, window: Window) -> list[Window]:
+def local_days(calendar: Calendar, window: Window) -> list[Window]:
     """A window cut at local midnights."""
-    midnights = clock.midnights_us(window.from_us, window.to_us)
+    midnights = calendar.midnights_us(window.from_us, window.to_us)
     return [Window(*edges) for edges in pairwise([window.from_us, *midnights, window.to_us])]
 
 
@@ -134,12 +136,12 @@ def count_statuses(snapshot: Snapshot, retention_days: int) -> tuple[int, int]:
     active = inactive = 0
     for chunk in snapshot.chunks():
         for store_id, value in zip(chunk.store_ids, chunk.values, strict=True):
-            head = decode_head(value)
-            if head.latest == NO_POLL:
+            summary = decode_summary(value)
+            if summary.latest == NO_POLL:
                 continue
-            floor_us = (head.latest >> 1) - retention_days * DAY_US
-            whole = head.days[head.days[:, 0] > floor_us // DAY_US]
-            edge = _retained_before(snapshot, store_id, head, whole, retention_days)
+            floor_us = (summary.latest >> 1) - retention_days * DAY_US
+            whole = summary.days[summary.days[:, 0] > floor_us // DAY_US]
+            edge = _retained_before(snapshot, store_id, summary, whole, retention_days)
             up = int((edge & 1).sum())
             active += int(whole[:, 1].sum()) + up
             inactive += int(whole[:, 2].sum()) + len(edge) - up
@@ -147,13 +149,13 @@ def count_statuses(snapshot: Snapshot, retention_days: int) -> tuple[int, int]:
 
 
 def _retained_before(
-    snapshot: Snapshot, store_id: StoreId, head: Head, whole: Int64s, retention_days: int
+    snapshot: Snapshot, store_id: StoreId, summary: StoreSummary, whole: Int64s, retention_days: int
 ) -> Int64s:
     """The polls retained from before the days that are retained whole: mostly none, or one."""
-    if len(whole) < len(head.days):
-        every = retained(snapshot.polls(store_id, head), head.carry, retention_days)
+    if len(whole) < len(summary.days):
+        every = retained(snapshot.polls(store_id, summary), summary.baseline, retention_days)
         return every[: len(every) - int(whole[:, 1:].sum())]
-    return np.array([head.carry] if head.carry != NO_POLL else [], np.int64)
+    return np.array([summary.baseline] if summary.baseline != NO_POLL else [], np.int64)
 
 
 def most_downtime(snapshot: Snapshot, limit: int) -> Downtimes:

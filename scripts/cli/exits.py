@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from query_api.errors import QueryError
-from schemas.state import NewerState
+from schemas.compatibility import NewerState
 from schemas.table_scans import RowsUnreadable
 from scripts.cli.outputs import OutputError
 from scripts.cli.processes import ChildEnded

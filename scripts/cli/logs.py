@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 _OURS: Final = (
-    *(f"stream.{part}" for part in ("app", "changelog", "ledgers", "replica", "takeover")),
+    *(f"stream.{part}" for part in ("app", "changelog", "write_behind", "replica", "takeover")),
     "scripts",
     "query_api",
 )

@@ -32,7 +32,7 @@ from typing import Final
 from schemas.atomic_write import naming
 
 _STDOUT: Final = 1
-_MOST_LINKS: Final = 40  # as many as the system follows
+_MAX_LINKS: Final = 40  # as many as the system follows
 
 
 class OutputError(Exception):
@@ -202,7 +202,7 @@ def _descriptor(path: Path) -> int | None:
     To open such a path is not the same: of a file it would begin at its start again, and a socket has none.
     """
     ours = {f"/proc/{os.getpid()}/fd", f"/proc/{os.getpid()}/task/{os.getpid()}/fd"}
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         folder = os.path.realpath(path.parent)
         if folder in ours and path.name.isdecimal():
             return int(path.name)

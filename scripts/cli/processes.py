@@ -22,7 +22,7 @@ from schemas.own_files import open_own
 from schemas.settings import Settings
 
 _LIFELINE: Final = "STOREPULSE_LIFELINE"
-_COMMAND: Final = (sys.executable, "-m", "scripts.cli.main")
+_COMMAND: Final = (sys.executable, "-m", "scripts.cli")
 _STOP_SECONDS: Final = 10.0
 """How long a child may take to stop cleanly before it is killed."""
 _TAIL_BYTES: Final = 4000

@@ -9,7 +9,7 @@ from scripts.cli.progress import Progress
 from scripts.csv_input.rejects import RejectsWriter
 from scripts.replay import ReplaySummary
 
-_MOST_NAMED: Final = 10
+_MAX_NAMED: Final = 10
 
 
 def say_summary(progress: Progress, summary: ReplaySummary, rejects: RejectsWriter) -> None:
@@ -21,7 +21,7 @@ def say_summary(progress: Progress, summary: ReplaySummary, rejects: RejectsWrit
         reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in rejects.counts.most_common())
         progress.say(f"turned away {rejects.total:,} lines: {reasons}")
     if partly := summary.partly_rejected_weeks:
-        names = ", ".join(partly[:_MOST_NAMED]) + (" …" if len(partly) > _MOST_NAMED else "")
+        names = ", ".join(partly[:_MAX_NAMED]) + (" …" if len(partly) > _MAX_NAMED else "")
         progress.say(
             f"{len(partly):,} stores lost rows of their hours; a missing day reads as closed: {names}"
         )

@@ -10,25 +10,15 @@ from typing import Final
 
 import polars as pl
 
-from schemas.values import (
-    DAY_US,
-    HoursRow,
-    Rejected,
-    StoreId,
-    Week,
-    parse_day,
-    parse_day_time,
-    parse_hours_row,
-    parse_store_id,
-    week_of,
-)
+from schemas.opening_hours import HoursRow, Week, parse_day, parse_day_time, parse_hours_row, week_of
+from schemas.values import DAY_US, Rejected, StoreId, parse_store_id
 from scripts.csv_input.rejects import RejectSink
 from scripts.csv_input.table import USUAL_STORE_ID, Layout, iter_rows, mapped
 
 _COLUMNS: Final = (("store_id",), ("day", "dayOfWeek"), ("start_time_local",), ("end_time_local",))
 _SCHEMA: Final = {"store_id": pl.String, "day": pl.Int64, "start_us": pl.Int64, "end_us": pl.Int64}
 
-_MOST_WAITING: Final = 1 << 20
+_MAX_WAITING: Final = 1 << 20
 """Rows that wait to be compared with those before them; more where those are more, so that all stays linear."""
 
 
@@ -71,7 +61,7 @@ def _distinct(frames: Iterator[pl.DataFrame]) -> pl.DataFrame:
     waiting: list[pl.DataFrame] = []
     for frame in frames:
         waiting.append(frame.unique(maintain_order=True))
-        if sum(map(len, waiting)) > max(_MOST_WAITING, len(rows)):
+        if sum(map(len, waiting)) > max(_MAX_WAITING, len(rows)):
             rows, waiting = pl.concat([rows, *waiting]).unique(maintain_order=True), []
     return pl.concat([rows, *waiting]).unique(maintain_order=True)
 

@@ -15,7 +15,7 @@ import polars as pl
 from schemas.values import Rejected, RejectReason
 from scripts.csv_input.blocks import LONGEST_LINE
 
-_MOST_COLUMNS: Final = 1 << 7
+_MAX_COLUMNS: Final = 1 << 7
 """Lines of more fields are split one by one: a column costs no less for a line of one letter."""
 
 _CELLS: Final = 1 << 21
@@ -45,7 +45,7 @@ class Block:
         """
         text = pl.col("text")
         lines = self.texts.to_frame("text").select(text, bare=self._without_simple_quotes(text))
-        if width > _MOST_COLUMNS:
+        if width > _MAX_COLUMNS:
             nothing = [pl.lit(None, pl.String).alias(name) for name in places]
             return lines.select(*nothing, is_plain=pl.repeat(False, pl.len()))
         step = _CELLS // width

@@ -19,7 +19,7 @@ from scripts.csv_input.errors import CsvInputError
 LONGEST_TEXT: Final = 500
 """Characters kept of a bad line; enough to find it, whatever a damaged file holds."""
 
-MOST_WRITTEN: Final = 1_000_000
+MAX_WRITTEN: Final = 1_000_000
 """Lines that a rejects file takes; those past it are counted only, so that the file has a bound."""
 
 
@@ -59,11 +59,11 @@ class RejectsWriter:
     only counted. With `strict` the first is written, then raised as StrictStop. Raises OSError.
     """
 
-    def __init__(self, path: Path | None, *, strict: bool = False, most_written: int = MOST_WRITTEN) -> None:
+    def __init__(self, path: Path | None, *, strict: bool = False, max_written: int = MAX_WRITTEN) -> None:
         self.counts: Counter[RejectReason] = Counter()
         self._path = path
         self._strict = strict
-        self._most_written = most_written
+        self._max_written = max_written
         self._whole: WholeFile | None = None
 
     @property
@@ -94,7 +94,7 @@ class RejectsWriter:
     def __call__(self, reject: Reject) -> None:
         """Take one reject. Raises StrictStop where the writer is strict."""
         self.counts[reject.reason] += 1
-        if self.total <= self._most_written:
+        if self.total <= self._max_written:
             self._write(reject.file, reject.line, reject.reason.value, reject.text)
         if self._strict:
             raise StrictStop(reject)

@@ -8,7 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from schemas.values import StoreId, parse_store_id, parse_zone
+from schemas.opening_hours import parse_zone
+from schemas.values import StoreId, parse_store_id
 from scripts.csv_input.rejects import RejectSink
 from scripts.csv_input.table import USUAL_STORE_ID, Layout, iter_rows, mapped
 

@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from schemas.events.polls import ACCEPT_LOSS_HEADER
+from schemas.rows.losses import LOSS_PREFIX, Loss, decode_losses
 from schemas.settings import Settings
 from schemas.table_scans import rows_of
 from schemas.topics import POLLS
 from schemas.values import format_timestamp
-from schemas.whole import ACCEPT_LOSS_HEADER, LOSS_PREFIX, Loss, decode_losses
 from scripts.operations.errors import NothingThere
 from scripts.operations.table_copies import partitions_in, still_table
 from stream.brokers.opening import open_sink

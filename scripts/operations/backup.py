@@ -31,13 +31,15 @@ import msgspec
 from query_api.reports.files import ReportFiles, ReportStatus
 from query_api.snapshots.scans import value_of
 from schemas.atomic_write import PART
+from schemas.compatibility import NewerState
 from schemas.positions import Positions
+from schemas.rows.facts import ZONE_DATABASE_KEY
+from schemas.rows.local import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
+from schemas.rows.positions import decode_positions
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE, NewerState, decode_positions
 from schemas.table_scans import Table
 from schemas.topics import CHANGELOG, SOURCES
 from schemas.values import format_timestamp
-from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 from scripts.operations.errors import (
     CopyError,
     LogTrimmed,
@@ -222,7 +224,7 @@ def _zone_database(copy: Settings) -> str:
     """The release that the copied tables were made with; ours where there is none yet."""
     for partition in partitions_in(copy):
         with still_table(copy.table_path(partition)) as table:
-            if made_with := value_of(table, META_ZONE_DATABASE):
+            if made_with := value_of(table, ZONE_DATABASE_KEY):
                 return made_with.decode()
     return ZONE_DATABASE
 

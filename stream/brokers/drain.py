@@ -10,7 +10,7 @@ is left to be read: markers of transactions and aborted records stand between th
 
 The table is the checkpoint: reading begins where it says, and what the group commits is for people's tools.
 Batches, and our loop, want one: Faust's own commits count a message as one offset, and only its own loop tells them
-of offsets without a record. An app without a checkpoint sets `transport.drain` to "messages".
+of offsets without a record. An app without a checkpoint asks for the drain "messages".
 """
 
 import asyncio
@@ -48,6 +48,29 @@ class Checkpoint(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How records reach the agents of an app.
+
+    `drain`: which loop hands them over. `batched_topics`: whose records reach the stream a batch at a time.
+    `checkpoint`: where reading begins; none where an app of somebody else's runs on our transport. `retention_ms`:
+    how long applied records stay in an embedded log, in milliseconds; Kafka has its own.
+    """
+
+    drain: Drain = "batches"
+    batched_topics: frozenset[str] = frozenset()
+    checkpoint: Checkpoint | None = None
+    retention_ms: int = 7 * 24 * 3_600_000
+
+
+class Delivering(Protocol):
+    """A transport of ours, as its consumer sees it."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """How records reach the agents."""
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The records of one partition and fetch, to become one message, and the offset to read on from."""
 
@@ -69,21 +92,16 @@ class KeepingFlow(FlowControlEvent):
 
 
 class DrainingConsumer(Consumer):
-    """A consumer that hands over batches for the topics in `transport.batched_topics` (by default none)."""
+    """A consumer that hands records over as its transport's `delivery` says."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._changed = asyncio.Event()
         super().__init__(*args, **kwargs)
-        self._drain: Drain = getattr(self.transport, "drain", "batches")
-
-    @property
-    def _checkpoint(self) -> Checkpoint | None:
-        """What the worker has applied; none where an app of somebody else's runs on our transport."""
-        return getattr(self.transport, "checkpoint", None)
+        self._delivery = cast(Delivering, self.transport).delivery
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Fetch and deliver until this consumer or its `fetcher` stops."""
-        if self._drain == "messages":
+        if self._delivery.drain == "messages":
             await super()._drain_messages(fetcher)
             return
         try:
@@ -123,7 +141,7 @@ class DrainingConsumer(Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         """The offset to commit for people's tools: how far the table is."""
-        checkpoint = self._checkpoint
+        checkpoint = self._delivery.checkpoint
         if checkpoint is None:
             return super()._new_offset(tp)
         written = checkpoint.written_to(tp.partition, tp.topic)
@@ -152,8 +170,8 @@ class DrainingConsumer(Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let Faust wait until all is written that can be, and give the partitions up."""
         await super().on_partitions_revoked(revoked)
-        if self._checkpoint is not None:
-            await self._checkpoint.release()
+        if self._delivery.checkpoint is not None:
+            await self._delivery.checkpoint.release()
 
     def on_buffer_drop(self, tp: TP) -> None:
         """A stream has room again."""
@@ -179,10 +197,9 @@ class DrainingConsumer(Consumer):
 
     def _batched(self, fetched: RecordMap) -> RecordMap:
         """What the driver fetched, a `Batch` of each partition, as the messages that become of it."""
-        batched_topics: frozenset[str] = getattr(self.transport, "batched_topics", frozenset())
         messages: dict[TP, list[Any]] = {}
         for tp, batch in cast(Mapping[TP, Batch], fetched).items():
-            if tp.topic in batched_topics or not batch.records:
+            if tp.topic in self._delivery.batched_topics or not batch.records:
                 messages[tp] = [batch]
             else:
                 is_behind_markers = batch.next_offset > batch.records[-1].offset + 1

@@ -11,7 +11,7 @@ from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # it h
 
 from schemas.values import StoreId
 
-_MOST_REMEMBERED: Final = 1_000_000
+_MAX_REMEMBERED: Final = 1_000_000
 _LONGEST_REMEMBERED: Final = 64
 """Characters of a remembered id: real ids fit, and all of them together are bounded in bytes too."""
 
@@ -25,7 +25,7 @@ def _hashed(store_id: StoreId, partitions: int) -> int:
     return int((murmur2(store_id.encode()) & 0x7FFFFFFF) % partitions) if partitions > 1 else 0
 
 
-_remembered = lru_cache(maxsize=_MOST_REMEMBERED)(_hashed)
+_remembered = lru_cache(maxsize=_MAX_REMEMBERED)(_hashed)
 
 
 def partition_of_key(key: bytes | None, partitions: int) -> int:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from schemas.atomic_write import whole_file
+from schemas.atomic_write import atomic_write
 from schemas.positions import Positions
 
 
@@ -19,13 +19,13 @@ class ReplayTarget:
 
     def begin(self) -> None:
         """A replay has begun; how far it reaches is not known yet."""
-        with whole_file(self._path) as file:
+        with atomic_write(self._path) as file:
             file.write(b"null")
 
     def reach(self, positions: Positions) -> None:
         """The replay is sent; these positions must be applied."""
         listed = [[topic, partition, offset] for (topic, partition), offset in positions.items()]
-        with whole_file(self._path) as file:
+        with atomic_write(self._path) as file:
             file.write(json.dumps(listed).encode())
 
     def clear(self) -> None:

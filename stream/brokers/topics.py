@@ -82,7 +82,7 @@ async def _declared(settings: Settings) -> int:
                 spec.name,
                 partitions,
                 settings.replication,
-                topic_configs={"cleanup.policy": spec.cleanup, "max.message.bytes": str(spec.most_bytes)},
+                topic_configs={"cleanup.policy": spec.cleanup, "max.message.bytes": str(spec.max_bytes)},
             )
             for spec in ALL_TOPICS
             if spec.name not in found

@@ -1,7 +1,7 @@
-"""The business clock: it runs only while a store is open.
+"""Calendars: open time, as a clock that runs only while a store is open.
 
-Owns local time, entirely: zones, their offsets, and how a week of wall times becomes open intervals in
-UTC. Must not know: polls, stores, storage. Everything it hands out is integer microseconds UTC.
+Owns local time, entirely: zones, their offsets, and how weekly hours of wall times become open intervals in UTC.
+Must not know: polls, stores, stored bytes. Everything it hands out is integer microseconds UTC.
 
 Wall time becomes UTC by RFC 5545 (SPEC 2.4): a wall time that occurs twice means the first, one that does
 not exist is read with the offset in force before the gap. Both follow from one rule on the zone's offsets
@@ -12,6 +12,12 @@ zone (between two changes of offset) claims every wall time below `change + max(
     before ────────┤                             before ────────────────┤ claims both
                    ├┄┄ gap ┄┄├──── after                      ├─────────────── after
                      claimed by before
+
+*Open time* at an instant is how long the store was open since a fixed anchor. It never goes back, and only its
+differences have a meaning:
+
+    open      ▁▁▁▁▔▔▔▔▔▔▔▔▁▁▁▁▁▁▁▁▔▔▔▔▔▔▔▔▁▁▁▁
+    open time 0   0      8h       8h     16h          one reading: a look-up and a subtraction
 """
 
 from collections.abc import Sequence
@@ -23,8 +29,10 @@ from typing import Final
 import numpy as np
 import pytz
 
-from schemas.state import NO_INTS, Int64s, NewerZone, decode_schedule
-from schemas.values import DAY_US, DEFAULT_ZONE, Week
+from schemas.arrays import NO_INTS, Int64s
+from schemas.compatibility import NewerZone
+from schemas.opening_hours import DEFAULT_ZONE, OpeningHours
+from schemas.values import DAY_US
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
 """The IANA release that every stored accumulator was made with (SPEC 2.4)."""
@@ -34,13 +42,11 @@ _A_MONDAY: Final = -3
 _REACH_DAYS: Final = 4
 """A local date's hours lie within this many days of its UTC day: offset, overnight row, skipped date."""
 _BLOCK_US: Final = 16 * DAY_US
-"""Readings are prepared for whole blocks of days, so that neighbouring questions share them."""
+"""Open time is prepared for whole blocks of days, so that neighbouring questions share it."""
 _FIRST_CHANGE_US: Final = -366 * DAY_US
 """Older changes of offset are dropped: no instant lies before 1970."""
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - pytz keeps its instants as naive UTC
 _MICROSECOND: Final = timedelta(microseconds=1)
-_MARGIN_US: Final = 16 * DAY_US
-"""Prepared intervals reach over the ends of their readings by less than this."""
 _ALWAYS: Final = 1 << 60
 """Further than any instant, and far enough from the ends of int64 to subtract."""
 
@@ -99,8 +105,8 @@ def _transitions(zone: str) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Readings:
-    """A business clock prepared for the instants from `from_us` to `to_us`.
+class OpenTime:
+    """The open time of one calendar, prepared for the instants from `from_us` to `to_us`.
 
     The store is open from `opens_us[i]` to `closes_us[i]`: ascending, disjoint, never touching.
     `before_us[i]` is the open time before interval i, counted from the first. `opens_us` and `before_us` have
@@ -121,26 +127,41 @@ class Readings:
 
 
 def blocks(from_us: int, to_us: int) -> tuple[int, int]:
-    """The ends of the whole blocks of days in which some instants lie: what readings are prepared for."""
+    """The ends of the whole blocks of days in which some instants lie: what open time is prepared for."""
     return from_us // _BLOCK_US * _BLOCK_US, (to_us // _BLOCK_US + 1) * _BLOCK_US
 
 
-class ReadingsStack:
-    """The readings of many clocks, as one: their intervals stand end to end in a single sorted array."""
+class OpenTimes:
+    """The open time of many calendars, to be read at many instants at once.
 
-    def __init__(self, readings: Sequence[Readings]) -> None:
-        from_us = np.array([r.from_us for r in readings], np.int64)
-        span_us = max((r.to_us - r.from_us for r in readings), default=0) + 2 * _MARGIN_US
-        self._shift_us = np.arange(len(readings)) * span_us - (from_us - _MARGIN_US)
-        sizes = [len(r.before_us) for r in readings]
-        last = from_us + (span_us - _MARGIN_US - 1)
-        closes = [a for r, end in zip(readings, last[:, None], strict=True) for a in (r.closes_us, end)]
+    Their intervals stand end to end in one sorted array. Calendar i takes up the span from the least to the
+    greatest instant that it has or may be asked for, moved behind that of calendar i - 1:
+
+        calendar 0   ├──▔▔──▔▔──▔▔──┤
+        calendar 1                   ├─▔▔▔─▔▔▔─┤
+        closes          ▲   ▲   ▲  ▲     ▲   ▲ ▲       the last of each: an interval that never comes
+    """
+
+    def __init__(self, every: Sequence[OpenTime]) -> None:
+        least = np.array([_least(each) for each in every], np.int64)
+        greatest = np.array([_greatest(each) for each in every], np.int64)
+        widths = greatest - least + 1
+        begins = np.cumsum(widths) - widths
+        assert not len(begins) or 0 <= begins[-1] + widths[-1] < 4 * _ALWAYS, (
+            "all spans together must fit int64"
+        )
+        self._shift_us = begins - least
+        sizes = [len(each.before_us) for each in every]
+        closes = [
+            a for each, end in zip(every, greatest[:, None], strict=True) for a in (each.closes_us, end)
+        ]
         self._closes = np.repeat(self._shift_us, sizes) + np.concatenate([NO_INTS, *closes])
-        self._opens_us = np.concatenate([NO_INTS, *(r.opens_us for r in readings)])
-        self._before_us = np.concatenate([NO_INTS, *(r.before_us for r in readings)])
+        self._opens_us = np.concatenate([NO_INTS, *(each.opens_us for each in every)])
+        self._before_us = np.concatenate([NO_INTS, *(each.before_us for each in every)])
 
     def read_us(self, index: Int64s, at_us: Int64s | int) -> Int64s:
-        """Open time of clock `index[k]` up to `at_us[k]` (or all up to one instant), which its readings reach.
+        """The open time of calendar `index[k]` at `at_us[k]`, or of all at one instant, for which they are
+        prepared.
 
         Only differences have a meaning.
         """
@@ -149,28 +170,37 @@ class ReadingsStack:
         return read
 
 
-class BusinessClock:
-    """The opening hours of one (zone, week), as a clock that can be read at any instant.
+def _least(open_time: OpenTime) -> int:
+    return min([open_time.from_us, *map(int, open_time.closes_us[:1])])
 
-    An empty week is open 24/7 (SPEC 2.2). Readings are kept for the span asked last, in whole blocks.
+
+def _greatest(open_time: OpenTime) -> int:
+    """Past the last close, and past every instant that may be asked for."""
+    return max([open_time.to_us, *map(int, open_time.closes_us[-1:])]) + 1
+
+
+class Calendar:
+    """When a store of some opening hours is open.
+
+    An empty week is open 24/7 (SPEC 2.2). Open time is kept for the span asked last, in whole blocks.
     """
 
-    def __init__(self, zone: str | None, week: Week) -> None:
-        self.zone = zone or DEFAULT_ZONE
-        self.week = week
+    def __init__(self, hours: OpeningHours) -> None:
+        self.zone = hours.zone or DEFAULT_ZONE
+        self.week = hours.week or ()
         self._offsets = offsets_of(self.zone)
-        self._day = np.array([row.day for row in week], np.int64)
-        self._start_us = np.array([row.start_us for row in week], np.int64)
+        self._day = np.array([row.day for row in self.week], np.int64)
+        self._start_us = np.array([row.start_us for row in self.week], np.int64)
         self._end_us = np.array(
-            [row.end_us + DAY_US * (row.end_us <= row.start_us) for row in week], np.int64
+            [row.end_us + DAY_US * (row.end_us <= row.start_us) for row in self.week], np.int64
         )
-        self._readings: Readings | None = None
+        self._prepared: OpenTime | None = None
 
-    def readings(self, from_us: int, to_us: int) -> Readings:
-        """The clock, readable from `from_us` to `to_us` at least (both included)."""
-        kept = self._readings
+    def open_time(self, from_us: int, to_us: int) -> OpenTime:
+        """The open time, to be read at instants from `from_us` to `to_us` at least (both included)."""
+        kept = self._prepared
         if kept is None or from_us < kept.from_us or to_us > kept.to_us:
-            kept = self._readings = self._prepare(*blocks(from_us, to_us))
+            kept = self._prepared = self._prepare(*blocks(from_us, to_us))
         return kept
 
     def wall_us(self, at_us: int) -> int:
@@ -183,10 +213,10 @@ class BusinessClock:
         midnights = np.unique(self._offsets.utc_us(days * DAY_US))
         return [int(at) for at in midnights if from_us < at < to_us]
 
-    def _prepare(self, from_us: int, to_us: int) -> Readings:
+    def _prepare(self, from_us: int, to_us: int) -> OpenTime:
         opens, closes = self._intervals(from_us, to_us)
         before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
-        return Readings(from_us, to_us, np.append(opens, _ALWAYS), closes, before)
+        return OpenTime(from_us, to_us, np.append(opens, _ALWAYS), closes, before)
 
     def _intervals(self, from_us: int, to_us: int) -> tuple[Int64s, Int64s]:
         """Every open interval that meets [from_us, to_us], and some around it, as a union."""
@@ -213,13 +243,6 @@ def _union(opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
 
 
 @lru_cache(maxsize=65_536)
-def clock_of(zone: str | None, week: Week) -> BusinessClock:
-    """The clock that all stores of one zone and week share; `week` as schemas.values.week_of gives it."""
-    return BusinessClock(zone, week)
-
-
-@lru_cache(maxsize=65_536)
-def clock_of_schedule(packed: bytes) -> BusinessClock:
-    """The clock of a zone and week as a head has them (schemas.state.encode_schedule); the default ones if none."""
-    zone, week = decode_schedule(packed)
-    return clock_of(zone, week or ())
+def calendar_of(hours: OpeningHours) -> Calendar:
+    """The calendar that all stores of the same opening hours share."""
+    return Calendar(hours)

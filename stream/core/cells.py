@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.state import Int64s
+from schemas.arrays import Int64s
 from schemas.values import HOUR_US, MINUTE_US
 
 COLUMNS: Final = (
@@ -23,7 +23,7 @@ COLUMNS: Final = (
 UNITS_US: Final = (MINUTE_US, HOUR_US, HOUR_US)
 """The unit of each window's cells: the hour in minutes, day and week in hours."""
 
-_MOST_HUNDREDTHS: Final = 7 * 24 * 100
+_MAX_HUNDREDTHS: Final = 7 * 24 * 100
 """A week's window is 168 hours on the clock, also where daylight saving makes a local week longer."""
 
 
@@ -41,5 +41,5 @@ def _cell(hundredths_: int) -> str:
     return f"{whole}.{rest // 10}" if rest % 10 == 0 else f"{whole}.{rest:02d}"
 
 
-CELLS: Final[tuple[str, ...]] = tuple(_cell(h) for h in range(_MOST_HUNDREDTHS + 1))
+CELLS: Final[tuple[str, ...]] = tuple(_cell(h) for h in range(_MAX_HUNDREDTHS + 1))
 """Every text a cell can have, by its hundredths: `45.0`, `18.5`, `142.33`."""

@@ -1,17 +1,16 @@
-"""The ledgers of some stores: their polls, day by day, and the marks that follow from them.
+"""Merging updates into the states of stores: their polls, day by day, and the summaries that follow from them.
 
-Owns: merging news into stores' states, retention. Must not know: where pages are kept, what a report looks
-like, what time it is.
+Owns: merging, retention. Must not know: where day blocks are kept, what a report looks like, what time it is.
 
-The law (SPEC 2.7): a head is a pure function of the set of polls, the zone and the week. Merging is therefore
+The law (SPEC 2.7): a summary is a pure function of the set of polls and the opening hours. Merging is therefore
 commutative, associative and idempotent, and this module holds it by construction: whatever changes, all
-from the first affected day on is derived again from the pages, by one and the same function.
+from the first affected day on is derived again from the day blocks, by one and the same function.
 
-Stores are settled many at a time, in array operations over all their polls, and none hears of another:
+Stores are merged many at a time, in array operations over all their polls, and none hears of another:
 
-    heads ──┐           which days are affected, and which dropped (retention)
-    news  ──┼── settle  polls of those days: kept pages ∪ news, each instant once      ──▶ pages, dropped days
-    pages ──┘           marks and days: those before the first affected day ∪ derived  ──▶ heads
+    summaries ──┐           which days are affected, and which dropped (retention) updates   ──┼── merge   polls of
+    those days: kept blocks ∪ updates, each instant once       ──▶ blocks, dropped days blocks    ──┘
+    changes and days: those before the first affected day ∪ derived     ──▶ summaries
 """
 
 from collections.abc import Callable, Mapping
@@ -20,193 +19,243 @@ from typing import Final
 
 import numpy as np
 
-from schemas.state import DAY_CODES, NO_INTS, NO_POLL, DayColumns, HeadColumns, Int64s
+from schemas.arrays import NO_INTS, Bools, Int64s
+from schemas.opening_hours import OpeningHours
+from schemas.summaries import NO_POLL, PACKED_PER_DAY, DayCounts, Summaries
 from schemas.values import DAY_US
-from stream.core.changes import Bools, Polls, derive_marks, marks_before, owners, run_lasts, run_starts
+from stream.core.changes import Polls, changes_before, derive_changes, owners, run_lasts, run_starts
 
 _NEVER: Final = 1 << 22
 """A UTC day after all others."""
 
-LoadPages = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
-"""Hands out the codes on the page of store `stores[i]` and UTC day `days[i]`, ascending, one page after the
-other; and how many each page has, 0 where there is none."""
+LoadDayBlocks = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
+"""Hands out the packed polls in the day block of store `stores[i]` and UTC day `days[i]`, ascending, one block
+after the other; and how many each has, 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NewsColumns:
+class UpdateColumns:
     """What was said of some stores.
 
-    `forgets`: whether the polls of before are forgotten. `schedules`: by store, the packed schedule that holds from
-    now on, and for all of the past (SPEC 2.2); also a known one, to derive all anew. `codes`: polls in any order
+    `forgets`: whether the polls of before are forgotten. `opening_hours`: by store, those that hold from now on,
+    and for all of the past (SPEC 2.2); also known ones, to derive everything again. `packed`: polls in any order
     and with any repeats, those of store i from `first[i]` up to `first[i + 1]`.
     """
 
     forgets: Bools
-    schedules: Mapping[int, bytes]
+    opening_hours: Mapping[int, OpeningHours]
     first: Int64s
-    codes: Int64s
+    packed: Int64s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pages:
-    """Pages to write: of store `stores[i]` and UTC day `days[i]`, with the next `counts[i]` of `codes`."""
+class DayBlocks:
+    """Day blocks to write.
+
+    Each is of store `stores[i]` and UTC day `days[i]`, with the next `counts[i]` of the `packed` polls.
+    """
 
     stores: Int64s
     days: Int64s
     counts: Int64s
-    codes: Int64s
+    packed: Int64s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settled:
-    """What news leads to: the new heads, pages to write, and (store, UTC day) of those to be deleted.
+class Merged:
+    """What updates lead to: the new summaries, day blocks to write, and (store, UTC day) of those to be deleted.
 
-    They are to be written in this order, heads, deletions, pages, so that whatever prefix of it survives a crash,
-    there is no page that counts but the head does not know; the same news again then leads to the same state.
-    Of a store that forgets, all pages are to be deleted after its head and before its new pages.
+    They are to be written in this order, summaries, deletions, day blocks, so that whatever prefix of it survives a
+    crash, there is no day block that counts but the summary does not know; the same updates again then lead to the
+    same state. Of a store that forgets, all day blocks are to be deleted after its summary and before its new ones.
     """
 
-    heads: HeadColumns
-    days: DayColumns
+    summaries: Summaries
+    days: DayCounts
     dropped_stores: Int64s
     dropped_days: Int64s
-    pages: Pages
+    day_blocks: DayBlocks
 
 
-def settle(
-    heads: HeadColumns, days: DayColumns, news: NewsColumns, load: LoadPages, retention_days: int
-) -> Settled:
-    """Merge news into the states of some stores.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Retained:
+    """What retention leaves.
 
-    The pages of all days from a store's first affected one on are loaded: one page for a poll in order, more for
-    a late one, all where zone or week changed.
+    For each store the first UTC day whose polls are kept, and the baseline before it; of all new polls and of all
+    days that there were, which count.
     """
-    heads, days = _forget(_reschedule(heads, news.schedules), days, news.forgets)
-    of_code, of_day, day = owners(news.first), owners(days.first), days.rows[:, 0]
-    latest = heads.latest.copy()
-    np.maximum.at(latest, of_code, news.codes)
-    floor_day = latest // DAY_CODES - retention_days
 
-    is_old, is_dropped = news.codes < (floor_day * DAY_CODES)[of_code], day < floor_day[of_day]
-    dropped_stores, dropped_days = of_day[is_dropped], day[is_dropped]
-    carry = _latest(heads.carry, of_code[is_old], news.codes[is_old])
-    carry = _latest(carry, *_last_polls(dropped_stores, dropped_days, load))
+    floor_day: Int64s
+    baseline: Int64s
+    is_fresh: Bools
+    is_kept: Bools
 
-    is_fresh = ~is_old
-    fresh_of, fresh = of_code[is_fresh], news.codes[is_fresh]
-    first_day = np.full(len(latest), _NEVER)
-    np.minimum.at(first_day, fresh_of, fresh // DAY_CODES)
-    for anew in (list(news.schedules), dropped_stores, carry != heads.carry):
-        first_day[anew] = floor_day[anew]
-    is_kept, is_before = day >= first_day[of_day], ~is_dropped & (day < first_day[of_day])
-    kept_of, kept = _load(of_day[is_kept], day[is_kept], load)
-    polls = _merge(floor_day, retention_days + 1, (kept_of, fresh_of), (kept, fresh))
 
-    has_days_before = np.bincount(of_day[is_before], minlength=len(latest)) > 0
-    marks = derive_marks(heads, marks_before(heads, carry, first_day, has_days_before), polls)
-    return Settled(
-        heads=replace(
-            heads,
-            latest=_derive_latest(heads.latest, polls),
-            carry=carry,
-            first_mark=_firsts(marks.stores, len(latest)),
-            mark_codes=marks.codes,
-            mark_ups=marks.ups,
+def merge(
+    summaries: Summaries,
+    days: DayCounts,
+    updates: UpdateColumns,
+    load: LoadDayBlocks,
+    retention_days: int,
+) -> Merged:
+    """Merge updates into the states of some stores.
+
+    The day blocks of all days from a store's first affected one on are loaded: one for a poll in order, more for
+    a late one, all where the opening hours changed.
+    """
+    summaries, days = _forget(_with_hours(summaries, updates.opening_hours), days, updates.forgets)
+    of_poll, of_day, day = owners(updates.first), owners(days.first), days.rows[:, 0]
+    retained_ = _retain(summaries, days, updates, load, retention_days)
+    dropped_stores, dropped_days = of_day[~retained_.is_kept], day[~retained_.is_kept]
+
+    fresh_of, fresh = of_poll[retained_.is_fresh], updates.packed[retained_.is_fresh]
+    first_day = np.full(len(summaries.latest), _NEVER)
+    np.minimum.at(first_day, fresh_of, fresh // PACKED_PER_DAY)
+    for whole in (list(updates.opening_hours), dropped_stores, retained_.baseline != summaries.baseline):
+        first_day[whole] = retained_.floor_day[whole]
+
+    is_before = retained_.is_kept & (day < first_day[of_day])
+    is_affected = day >= first_day[of_day]
+    kept_of, kept = _load(of_day[is_affected], day[is_affected], load)
+    polls = _union(retained_.floor_day, retention_days + 1, (kept_of, fresh_of), (kept, fresh))
+
+    has_days_before = np.bincount(of_day[is_before], minlength=len(first_day)) > 0
+    before = changes_before(summaries, retained_.baseline, first_day, has_days_before)
+    changes = derive_changes(summaries, before, polls)
+    return Merged(
+        summaries=replace(
+            summaries,
+            latest=_derive_latest(summaries.latest, polls),
+            baseline=retained_.baseline,
+            first_change=_firsts(changes.stores, len(first_day)),
+            change_polls=changes.polls,
+            change_up_us=changes.up_us,
         ),
-        days=_derive_days(of_day[is_before], days.rows[is_before], polls, len(latest)),
+        days=_derive_days(of_day[is_before], days.rows[is_before], polls, len(first_day)),
         dropped_stores=dropped_stores,
         dropped_days=dropped_days,
-        pages=_changed_pages(polls),
+        day_blocks=_changed_day_blocks(polls),
     )
 
 
-def retained(codes: Int64s, carry: int, retention_days: int) -> Int64s:
+def retained(packed: Int64s, baseline: int, retention_days: int) -> Int64s:
     """Exactly the polls of SPEC 2.8: `retention_days` back from the store's latest, and the one before.
 
-    `codes` are those of all pages of one store, ascending. Pages are dropped by the day, so they reach a little
-    further; no window can tell.
+    `packed` are those in all day blocks of one store, ascending. Blocks are dropped by the day, so they reach a
+    little further; no window can tell.
     """
-    if not len(codes):
-        return codes
-    floor = 2 * ((int(codes[-1]) >> 1) - retention_days * DAY_US)
-    first = int(np.searchsorted(codes, floor))
+    if not len(packed):
+        return packed
+    floor = 2 * ((int(packed[-1]) >> 1) - retention_days * DAY_US)
+    first = int(np.searchsorted(packed, floor))
     if first:
-        return codes[first - 1 :]
-    return codes if carry == NO_POLL else np.concatenate(([carry], codes))
+        return packed[first - 1 :]
+    return packed if baseline == NO_POLL else np.concatenate(([baseline], packed))
 
 
-def _reschedule(heads: HeadColumns, schedules: Mapping[int, bytes]) -> HeadColumns:
-    """The heads with other zones and weeks."""
-    if not schedules:
-        return heads
-    schedule_of = heads.schedule_of.copy()
-    schedule_of[list(schedules)] = len(heads.schedules) + np.arange(len(schedules))
-    return replace(heads, schedules=[*heads.schedules, *schedules.values()], schedule_of=schedule_of)
+def _with_hours(summaries: Summaries, opening_hours: Mapping[int, OpeningHours]) -> Summaries:
+    """The summaries with other opening hours of some stores."""
+    if not opening_hours:
+        return summaries
+    hours_of = summaries.hours_of.copy()
+    hours_of[list(opening_hours)] = len(summaries.opening_hours) + np.arange(len(opening_hours))
+    every = [*summaries.opening_hours, *opening_hours.values()]
+    return replace(summaries, opening_hours=every, hours_of=hours_of)
 
 
-def _forget(heads: HeadColumns, days: DayColumns, forgets: Bools) -> tuple[HeadColumns, DayColumns]:
-    """The heads without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
+def _forget(summaries: Summaries, days: DayCounts, forgets: Bools) -> tuple[Summaries, DayCounts]:
+    """The summaries without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
     if not forgets.any():
-        return heads, days
-    of_mark, of_day = owners(heads.first_mark), owners(days.first)
-    has_mark, has_day = ~forgets[of_mark], ~forgets[of_day]
+        return summaries, days
+    of_change, of_day = owners(summaries.first_change), owners(days.first)
+    has_change, has_day = ~forgets[of_change], ~forgets[of_day]
     return replace(
-        heads,
-        latest=np.where(forgets, NO_POLL, heads.latest),
-        carry=np.where(forgets, NO_POLL, heads.carry),
-        first_mark=_firsts(of_mark[has_mark], len(forgets)),
-        mark_codes=heads.mark_codes[has_mark],
-        mark_ups=heads.mark_ups[has_mark],
-    ), DayColumns(_firsts(of_day[has_day], len(forgets)), days.rows[has_day])
+        summaries,
+        latest=np.where(forgets, NO_POLL, summaries.latest),
+        baseline=np.where(forgets, NO_POLL, summaries.baseline),
+        first_change=_firsts(of_change[has_change], len(forgets)),
+        change_polls=summaries.change_polls[has_change],
+        change_up_us=summaries.change_up_us[has_change],
+    ), DayCounts(_firsts(of_day[has_day], len(forgets)), days.rows[has_day])
 
 
-def _latest(latest: Int64s, stores: Int64s, codes: Int64s) -> Int64s:
+def _retain(
+    summaries: Summaries,
+    days: DayCounts,
+    updates: UpdateColumns,
+    load: LoadDayBlocks,
+    retention_days: int,
+) -> _Retained:
+    """Move the floor of each store up to `retention_days` before its latest poll.
+
+    Of what lies below, the last poll becomes the baseline.
+    """
+    of_poll, of_day, day = owners(updates.first), owners(days.first), days.rows[:, 0]
+    latest = summaries.latest.copy()
+    np.maximum.at(latest, of_poll, updates.packed)
+    floor_day = latest // PACKED_PER_DAY - retention_days
+    is_old = updates.packed < (floor_day * PACKED_PER_DAY)[of_poll]
+    is_dropped = day < floor_day[of_day]
+    baseline = _later(summaries.baseline, of_poll[is_old], updates.packed[is_old])
+    baseline = _later(baseline, *_last_polls(of_day[is_dropped], day[is_dropped], load))
+    return _Retained(floor_day, baseline, ~is_old, ~is_dropped)
+
+
+def _later(latest: Int64s, stores: Int64s, packed: Int64s) -> Int64s:
     """The latest of each store's poll so far and some more; at one instant `inactive` wins (SPEC 2.1)."""
     inactive_last = latest ^ 1
-    np.maximum.at(inactive_last, stores, codes ^ 1)
+    np.maximum.at(inactive_last, stores, packed ^ 1)
     return inactive_last ^ 1
 
 
-def _last_polls(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s]:
-    """The last poll on the last of each store's pages: of which store, and its code."""
+def _last_polls(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int64s, Int64s]:
+    """The last poll in the last of each store's day blocks: of which store, and the packed poll."""
     last = run_lasts(stores)
-    of_poll, codes = _load(stores[last], days[last], load)
+    of_poll, packed = _load(stores[last], days[last], load)
     last = run_lasts(of_poll)
-    return of_poll[last], codes[last]
+    return of_poll[last], packed[last]
 
 
-def _load(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s]:
-    """The polls of some pages: of which store, and their codes."""
+def _load(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int64s, Int64s]:
+    """The polls in some day blocks: of which store, and the packed polls."""
     if not len(stores):
         return NO_INTS, NO_INTS
-    codes, counts = load(stores, days)
-    return np.repeat(stores, counts), codes
+    packed, counts = load(stores, days)
+    return np.repeat(stores, counts), packed
 
 
-def _merge(
-    floor_day: Int64s, most_days: int, stores: tuple[Int64s, Int64s], codes: tuple[Int64s, Int64s]
+def _union(
+    floor_day: Int64s, max_days: int, stores: tuple[Int64s, Int64s], packed: tuple[Int64s, Int64s]
 ) -> Polls:
-    """Kept and new polls of some stores as a set, of one instant the `inactive` one (SPEC 2.1).
+    """Kept and new polls of some stores as a set; of one instant the `inactive` one (SPEC 2.1).
 
-    A store's polls lie within `most_days` from its `floor_day` on. So each fits, behind those of the stores before
-    it, into one number, whose order is that of stores, instants, statuses, and kept before new.
+    The polls of a store lie within `max_days` from its `floor_day` on. So each fits into one number, whose order is
+    that of stores, instants, statuses, and kept before new:
+
+        key     ┌───────────────────────────────────────────┬────────┬────────┐
+                │ nth store · max_days + nth day, then µs   │ status │ is new │
+                └───────────────────────────────────────────┴────────┴────────┘
+                └──────────── place ─────────────────────────────────┘
+                                                             the same instant: all but the two last bits
     """
-    base = (np.arange(len(floor_day)) * most_days - floor_day) * DAY_CODES
-    keys = np.concatenate(codes) + base[np.concatenate(stores)] << 1
-    keys[len(codes[0]) :] |= 1
-    keys.sort()
-    keys = keys[run_starts(keys >> 2)]
-    ordered = keys >> 1
-    day = ordered // DAY_CODES
-    starts = run_starts(day)
-    of_day, nth_day = np.divmod(day[starts], most_days)
-    counts = np.diff(starts, append=len(day))
+    assert len(floor_day) * max_days * PACKED_PER_DAY < 1 << 62, "the keys of all stores must fit int64"
+    base = (np.arange(len(floor_day)) * max_days - floor_day) * PACKED_PER_DAY
+    key = np.concatenate(packed) + base[np.concatenate(stores)] << 1
+    key[len(packed[0]) :] |= 1
+    key.sort()
+    instant = key >> 2
+    key = key[run_starts(instant)]
+    place = key >> 1
+    day_place = place // PACKED_PER_DAY
+    starts = run_starts(day_place)
+    nth_store, nth_day = np.divmod(day_place[starts], max_days)
+    counts = np.diff(starts, append=len(place))
     return Polls(
-        codes=ordered - np.repeat(base[of_day], counts),
-        is_news=keys & 1 == 1,
+        packed=place - np.repeat(base[nth_store], counts),
+        is_new=key & 1 == 1,
         starts=starts,
-        stores=of_day,
-        days=nth_day + floor_day[of_day],
+        stores=nth_store,
+        days=nth_day + floor_day[nth_store],
         counts=counts,
     )
 
@@ -215,27 +264,27 @@ def _derive_latest(latest: Int64s, polls: Polls) -> Int64s:
     """The latest poll of each store, which is as it was where no day is affected."""
     last = run_lasts(polls.stores)
     latest = latest.copy()
-    latest[polls.stores[last]] = polls.codes[(polls.starts + polls.counts - 1)[last]]
+    latest[polls.stores[last]] = polls.packed[(polls.starts + polls.counts - 1)[last]]
     return latest
 
 
-def _derive_days(stores: Int64s, rows: Int64s, polls: Polls, count: int) -> DayColumns:
+def _derive_days(stores: Int64s, rows: Int64s, polls: Polls, count: int) -> DayCounts:
     """All days: those before, and those counted from the polls after them."""
-    active = np.add.reduceat(polls.codes & 1, polls.starts) if len(polls.starts) else NO_INTS
+    active = np.add.reduceat(polls.packed & 1, polls.starts) if len(polls.starts) else NO_INTS
     counted = np.stack((polls.days, active, polls.counts - active), axis=1)
     stores = np.concatenate((stores, polls.stores))
     order = stores.argsort(kind="stable")
-    return DayColumns(_firsts(stores, count), np.concatenate((rows, counted))[order])
+    return DayCounts(_firsts(stores, count), np.concatenate((rows, counted))[order])
 
 
-def _changed_pages(polls: Polls) -> Pages:
-    """The pages of those days that got a poll."""
-    changed = np.logical_or.reduceat(polls.is_news, polls.starts) if len(polls.starts) else polls.is_news
-    return Pages(
+def _changed_day_blocks(polls: Polls) -> DayBlocks:
+    """The day blocks of those days that got a poll."""
+    changed = np.logical_or.reduceat(polls.is_new, polls.starts) if len(polls.starts) else polls.is_new
+    return DayBlocks(
         polls.stores[changed],
         polls.days[changed],
         polls.counts[changed],
-        polls.codes[np.repeat(changed, polls.counts)],
+        polls.packed[np.repeat(changed, polls.counts)],
     )
 
 

@@ -1,36 +1,40 @@
-"""Uptime of many stores at once, from their heads.
+"""Uptime of many stores at once, from their summaries.
 
-Owns: the arithmetic of a report over all stores, as array operations. Must not know: where heads come from
+Owns: the arithmetic of a report over all stores, as array operations. Must not know: where summaries come from
 and how cells are printed.
 
-With C the business clock, U the uptime accumulated at a mark and a the status after it, the uptime of
-[from, to), whose ends lie after marks i and j, is
+With C the open time, U the uptime accumulated at a change and a the status after it, the uptime of
+[from, to), whose ends lie after changes i and j, is
 
     i = j:   a_i · (C(to) − C(from))
-    i < j:   a_i · (C(mark i+1) − C(from))  +  U_j − U_{i+1}  +  a_j · (C(to) − C(mark j))
+    i < j:   a_i · (C(change i+1) − C(from))  +  U_j − U_{i+1}  +  a_j · (C(to) − C(change j))
 
-Every instant at which the clock is read lies inside the window, whatever the store's history.
+Every instant at which open time is read lies inside the window, whatever the store's history.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from schemas.state import DAY_CODES, HeadColumns, Int64s
-from stream.core.calendar import ReadingsStack, blocks, clock_of_schedule
-from stream.core.changes import accumulate, changes_of
-from stream.core.windows import Window
+from schemas.arrays import Bools, Int64s
+from schemas.opening_hours import OpeningHours
+from schemas.summaries import PACKED_PER_DAY, Summaries
+from stream.core.calendar import OpenTimes, blocks, calendar_of
+from stream.core.changes import accumulate, changes_of, owners
+from stream.core.windows import Spans, Window
+
+Edge = int | Int64s
+"""An end of a span: one instant for all stores, or one for each."""
 
 LoadDay = Callable[[int, int], Int64s]
-"""Hands out the codes of store i on a UTC day, ascending."""
+"""Hands out the packed polls of store i on a UTC day, ascending."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Totals:
-    """Open time and uptime of each store in one window; downtime is the rest of the open time (SPEC 2.5)."""
+    """Open time and uptime of each store in one span; downtime is the rest of the open time (SPEC 2.5)."""
 
     open_us: Int64s
     up_us: Int64s
@@ -42,103 +46,150 @@ class Totals:
         return down
 
 
-def totals(heads: HeadColumns, spans: Sequence[Window], load_day: LoadDay) -> list[Totals]:
-    """Open time and uptime of every store in each window.
+@dataclass(frozen=True, slots=True, eq=False)
+class _At:
+    """All stores at one edge: their open time, and how many changes lie at or before it."""
 
-    `load_day` is asked only for folded days (stream.core.changes) in which a window begins or ends.
+    open_time_us: Int64s
+    changes: Int64s
+
+
+def totals(summaries: Summaries, spans: Sequence[Window | Spans], load_day: LoadDay) -> list[Totals]:
+    """Open time and uptime of every store in each span: the same window for all, or one with edges of its own.
+
+    `load_day` is asked only for compacted days (stream.core.changes) in which a span begins or ends.
     """
-    edges = sorted({at for span in spans for at in (span.from_us, span.to_us)})
-    heads = _unfold(heads, edges, load_day)
-    stack = _stack(tuple(heads.schedules), *blocks(edges[0], edges[-1]))
-    every_schedule = np.arange(len(heads.schedules))
-    reads = {at: stack.read_us(every_schedule, at)[heads.schedule_of] for at in edges}
-    until = {at: _marks_until(heads, at) for at in edges}
-    return [_totals(heads, stack, span, reads, until) for span in spans]
+    edges = {_name(edge): edge for span in spans for edge in (span.from_us, span.to_us)}
+    if not edges or not len(summaries.latest):
+        return [Totals(np.zeros_like(summaries.latest), np.zeros_like(summaries.latest)) for _ in spans]
+    summaries = _expand(summaries, edges.values(), load_day)
+    reach = blocks(min(map(_least, edges.values())), max(map(_greatest, edges.values())))
+    open_times = _open_times(tuple(summaries.opening_hours), *reach)
+    at = {
+        name: _At(_open_time_us(open_times, summaries, edge), _changes_until(summaries, edge))
+        for name, edge in edges.items()
+    }
+    return [_totals(summaries, open_times, at[_name(span.from_us)], at[_name(span.to_us)]) for span in spans]
 
 
-def _totals(
-    heads: HeadColumns,
-    stack: ReadingsStack,
-    span: Window,
-    reads: dict[int, Int64s],
-    until: dict[int, Int64s],
-) -> Totals:
-    """One window, by the formula above; `reads` and `until` hold the clocks and marks at its ends."""
-    i, j = until[span.from_us], until[span.to_us]
-    open_us = reads[span.to_us] - reads[span.from_us]
-    was_up = _is_active(heads, i)
+def _totals(summaries: Summaries, open_times: OpenTimes, begin: _At, end: _At) -> Totals:
+    """One span, by the formula above, from all stores at its ends."""
+    i, j = begin.changes, end.changes
+    open_us = end.open_time_us - begin.open_time_us
+    was_up = _is_active(summaries, i)
     up_us = np.where(was_up, open_us, 0)
     changed = (j > i).nonzero()[0]
-    next_, last = heads.first_mark[changed] + i[changed], heads.first_mark[changed] + j[changed] - 1
-    schedules = heads.schedule_of[changed]
-    first_us = stack.read_us(schedules, heads.mark_codes[next_] >> 1) - reads[span.from_us][changed]
-    last_us = reads[span.to_us][changed] - stack.read_us(schedules, heads.mark_codes[last] >> 1)
+    next_, last = (
+        summaries.first_change[changed] + i[changed],
+        summaries.first_change[changed] + j[changed] - 1,
+    )
+    hours = summaries.hours_of[changed]
+    first_us = open_times.read_us(hours, summaries.change_polls[next_] >> 1) - begin.open_time_us[changed]
+    last_us = end.open_time_us[changed] - open_times.read_us(hours, summaries.change_polls[last] >> 1)
     up_us[changed] = (
         np.where(was_up[changed], first_us, 0)
-        + (_up_us(heads, last) - _up_us(heads, next_))
-        + np.where(heads.mark_codes[last] & 1, last_us, 0)
+        + (_up_us(summaries, last) - _up_us(summaries, next_))
+        + np.where(summaries.change_polls[last] & 1, last_us, 0)
     )
     return Totals(open_us, up_us)
 
 
+def _name(edge: Edge) -> int:
+    """Tells edges apart: equal instants are one edge, an array is the one that it is."""
+    return edge if isinstance(edge, int) else -id(edge)
+
+
+def _least(edge: Edge) -> int:
+    return edge if isinstance(edge, int) else int(edge.min())
+
+
+def _greatest(edge: Edge) -> int:
+    return edge if isinstance(edge, int) else int(edge.max())
+
+
 @lru_cache(maxsize=4)
-def _stack(schedules: tuple[bytes, ...], from_us: int, to_us: int) -> ReadingsStack:
-    """The clocks of some schedules, together; reports that follow each other share it."""
-    return ReadingsStack([clock_of_schedule(schedule).readings(from_us, to_us) for schedule in schedules])
+def _open_times(opening_hours: tuple[OpeningHours, ...], from_us: int, to_us: int) -> OpenTimes:
+    """The open time of some opening hours, together; reports that follow each other share it."""
+    return OpenTimes([calendar_of(hours).open_time(from_us, to_us) for hours in opening_hours])
 
 
-def _marks_until(heads: HeadColumns, at_us: int) -> Int64s:
-    """How many marks of each store lie at or before an instant."""
-    reached = np.concatenate(([0], np.cumsum(heads.mark_codes >> 1 <= at_us)))
-    count: Int64s = reached[heads.first_mark[1:]] - reached[heads.first_mark[:-1]]
+def _open_time_us(open_times: OpenTimes, summaries: Summaries, edge: Edge) -> Int64s:
+    """The open time of each store at an edge: read once for each opening hours where it is one instant."""
+    if isinstance(edge, int):
+        return open_times.read_us(np.arange(len(summaries.opening_hours)), edge)[summaries.hours_of]
+    return open_times.read_us(summaries.hours_of, edge)
+
+
+def _changes_until(summaries: Summaries, edge: Edge) -> Int64s:
+    """How many changes of each store lie at or before an edge."""
+    until_us = edge if isinstance(edge, int) else edge[owners(summaries.first_change)]
+    reached = np.concatenate(([0], np.cumsum(summaries.change_polls >> 1 <= until_us)))
+    count: Int64s = reached[summaries.first_change[1:]] - reached[summaries.first_change[:-1]]
     return count
 
 
-def _is_active(heads: HeadColumns, count: Int64s) -> npt.NDArray[np.bool_]:
-    """The status of each store after its first `count` marks."""
-    codes = np.append(heads.mark_codes, 1)
-    active: npt.NDArray[np.bool_] = (count == 0) | (codes[heads.first_mark[:-1] + count - 1] & 1 == 1)
+def _is_active(summaries: Summaries, count: Int64s) -> Bools:
+    """The status of each store after its first `count` changes."""
+    polls = np.append(summaries.change_polls, 1)
+    active: Bools = (count == 0) | (polls[summaries.first_change[:-1] + count - 1] & 1 == 1)
     return active
 
 
-def _up_us(heads: HeadColumns, marks: Int64s) -> Int64s:
-    """The uptime accumulated at each of some marks, folded or not."""
-    ups = heads.mark_ups[marks]
-    plain: Int64s = np.where(ups < 0, ~ups, ups)
+def _up_us(summaries: Summaries, changes: Int64s) -> Int64s:
+    """The uptime accumulated at each of some changes, of compacted days or not."""
+    up_us = summaries.change_up_us[changes]
+    plain: Int64s = np.where(up_us < 0, ~up_us, up_us)
     return plain
 
 
-def _unfold(heads: HeadColumns, edges: Sequence[int], load_day: LoadDay) -> HeadColumns:
-    """The heads with all marks of those folded days in which a window begins or ends."""
-    folded = np.append(heads.mark_ups, 0) < 0
-    needed: set[tuple[int, int]] = set()
-    for at_us in edges:
-        marks = heads.first_mark[:-1] + _marks_until(heads, at_us) - 1
-        stores = np.flatnonzero((marks >= heads.first_mark[:-1]) & folded[marks])
-        needed.update(zip(marks[stores].tolist(), stores.tolist(), strict=True))
-    if not needed:
-        return heads
-    codes, ups, grown = [], [], np.zeros(len(heads.schedule_of), np.int64)
-    start = 0
-    for mark, store in sorted(needed):
-        detail, detail_ups = _detail(heads, mark, store, load_day)
-        codes += [heads.mark_codes[start:mark], detail]
-        ups += [heads.mark_ups[start:mark], detail_ups]
-        grown[store] += len(detail) - 2
-        start = mark + 2
+def _expand(summaries: Summaries, edges: Iterable[Edge], load_day: LoadDay) -> Summaries:
+    """The summaries with all changes of those compacted days in which a span begins or ends.
+
+    A compacted day has two changes, its first and its last. They make room for those that its day block tells:
+
+        change_polls    … 7 8 │ first last │ 9 …       ▶     … 7 8 │ first a b c d last │ 9 …
+                        kept    at `change`                   kept
+    """
+    kept_polls: list[Int64s] = []
+    kept_up_us: list[Int64s] = []
+    grown = np.zeros(len(summaries.hours_of), np.int64)
+    end = 0
+    for change, store in _compacted_at(summaries, edges):
+        polls, up_us = _day_changes(summaries, change, store, load_day)
+        kept_polls += [summaries.change_polls[end:change], polls]
+        kept_up_us += [summaries.change_up_us[end:change], up_us]
+        grown[store] += len(polls) - 2
+        end = change + 2
+    if not end:
+        return summaries
     return replace(
-        heads,
-        mark_codes=np.concatenate((*codes, heads.mark_codes[start:])),
-        mark_ups=np.concatenate((*ups, heads.mark_ups[start:])),
-        first_mark=heads.first_mark + np.concatenate(([0], np.cumsum(grown))),
+        summaries,
+        change_polls=np.concatenate((*kept_polls, summaries.change_polls[end:])),
+        change_up_us=np.concatenate((*kept_up_us, summaries.change_up_us[end:])),
+        first_change=summaries.first_change + np.concatenate(([0], np.cumsum(grown))),
     )
 
 
-def _detail(heads: HeadColumns, mark: int, store: int, load_day: LoadDay) -> tuple[Int64s, Int64s]:
-    """All marks of the folded day that starts at `mark`."""
-    first = int(heads.mark_codes[mark])
-    changes = changes_of(load_day(store, first // DAY_CODES), was_active=not first & 1)
-    if not len(changes):  # the head is there and its page not yet, where somebody crashed between the two
-        changes = heads.mark_codes[mark : mark + 2]
-    clock = clock_of_schedule(heads.schedules[heads.schedule_of[store]])
-    return changes, accumulate([clock], changes, np.array([0]), ~heads.mark_ups[mark : mark + 1])
+def _compacted_at(summaries: Summaries, edges: Iterable[Edge]) -> list[tuple[int, int]]:
+    """The first changes of those compacted days in which an edge lies, ascending, and the store of each."""
+    is_compacted = np.append(summaries.change_up_us, 0) < 0
+    found: set[tuple[int, int]] = set()
+    for edge in edges:
+        last = summaries.first_change[:-1] + _changes_until(summaries, edge) - 1
+        stores = np.flatnonzero((last >= summaries.first_change[:-1]) & is_compacted[last])
+        found.update(zip(last[stores].tolist(), stores.tolist(), strict=True))
+    return sorted(found)
+
+
+def _day_changes(summaries: Summaries, change: int, store: int, load_day: LoadDay) -> tuple[Int64s, Int64s]:
+    """All changes of the compacted day that starts at `change`, and the uptime accumulated at each."""
+    first = int(summaries.change_polls[change])
+    changes = changes_of(load_day(store, first // PACKED_PER_DAY), was_active=not first & 1)
+    if not len(
+        changes
+    ):  # the summary is there and its day block not yet, where somebody crashed between the two
+        changes = summaries.change_polls[change : change + 2]
+    calendar = calendar_of(summaries.opening_hours[summaries.hours_of[store]])
+    return changes, accumulate(
+        [calendar], changes, np.array([0]), ~summaries.change_up_us[change : change + 1]
+    )

@@ -1,11 +1,13 @@
 """The spans of time that a report looks at.
 
-Owns: the three windows and the span of instants that `as_of` may name. Must not know: stores or clocks.
+Owns: the three windows, spans with edges of their own, and the span of instants that `as_of` may name. Must not
+know: stores or calendars.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.arrays import Int64s
 from schemas.values import DAY_US, HOUR_US
 
 WEEK_US: Final = 7 * DAY_US
@@ -18,6 +20,14 @@ class Window:
 
     from_us: int
     to_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """For each of some stores a half-open span of its own: [from_us[i], to_us[i]). A local day is one."""
+
+    from_us: Int64s
+    to_us: Int64s
 
 
 def windows(as_of_us: int) -> tuple[Window, Window, Window]:

@@ -22,7 +22,10 @@ from typing import Any, Final
 
 import structlog
 
-from schemas.state import META_TOPICS, MalformedRow, NewerState, check_row, decode_topics, ends_flush
+from schemas.compatibility import NewerState
+from schemas.rows.facts import TOPICS_KEY, decode_topics
+from schemas.rows.kinds import MalformedRow, check_row
+from schemas.rows.positions import ends_flush
 from schemas.table_scans import Table
 from schemas.topics import CHANGELOG
 from stream.brokers.ports import ChangelogReader, Stretch
@@ -204,7 +207,7 @@ class Follower:
 
 def changelog_of(table: Table) -> str | None:
     """The id of the changelog that a table is of; None where it does not say."""
-    return decode_topics(table.get(META_TOPICS)).get(CHANGELOG)
+    return decode_topics(table.get(TOPICS_KEY)).get(CHANGELOG)
 
 
 def is_of_another(table: Table, changelog_id: str | None) -> bool:

@@ -1,8 +1,8 @@
 """One partition's rows in RocksDB, as Faust lays them out.
 
-Owns: opening a partition's RocksDB, the keys that it keeps beside its rows (schemas.whole), writing rows together
-with the changelog offset that they reach, and when rows are too old to go on with. Must not know: what rows
-mean, or who writes them (a worker or a replica).
+Owns: opening a partition's RocksDB, the keys that it keeps beside its rows (schemas.rows.local), writing rows
+together with the changelog offset that they reach, and when rows are too old to go on with. Must not know: what
+rows mean, or who writes them (a worker or a replica).
 
 Kafka keeps the tombstones of a compacted topic for a day (delete.retention.ms). Whoever comes back later may have
 missed deletions, and must begin with an empty table. So a table says up to when it surely has all that was
@@ -20,16 +20,16 @@ from typing import Final
 import rocksdict
 import structlog
 
+from schemas.rows.local import LOCAL_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 from schemas.table_scans import Table
 from schemas.table_scans import rows_of as every_row_of
-from schemas.whole import LOCAL_PREFIX, OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 
 log = structlog.get_logger(__name__)
 
 NOTE_SECONDS: Final = 600.0
 """How often a partition that nothing is written to notes that it is complete."""
 _COMPLETE_KEY: Final = b"__complete__"
-_MOST_AWAY_SECONDS: Final = 20 * 3600
+_MAX_AWAY_SECONDS: Final = 20 * 3600
 """Less than a day, because reading what was missed takes its time too."""
 
 _BLOCK_CACHE_BYTES: Final = 32 << 20
@@ -79,11 +79,11 @@ def _remove_what_is_away(path: Path) -> None:
 
 def is_too_old(table: Table) -> bool:
     """Whether deletions may have been missed that Kafka has forgotten by now."""
-    return stored_offset(table) is not None and time.time() - _complete_s(table) > _MOST_AWAY_SECONDS
+    return stored_offset(table) is not None and time.time() - _complete_s(table) > _MAX_AWAY_SECONDS
 
 
 def is_whole(table: Table) -> bool:
-    """Whether the table has followed the changelog to an end (schemas.whole)."""
+    """Whether the table has followed the changelog to an end (schemas.rows.local)."""
     return table.get(WHOLE_KEY) is not None
 
 

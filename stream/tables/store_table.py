@@ -8,15 +8,16 @@ Faust's dict interface (`table[key] = value`) is not used: it wants a current st
 changelog send and two puts a row.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
 
 import faust
 from faust.stores.rocksdb import Store as RocksDBStore
 
-from schemas.state import HEAD_END, HEAD_FIRST
-from schemas.table_scans import Table, keys_of
+from schemas.rows.summaries import FIRST_SUMMARY, SUMMARIES_END
+from schemas.table_scans import Table, keys_of, rows_of
 from schemas.topics import TABLE
 from stream.brokers.drain import RawSchema
 from stream.tables.rocks import open_table, remove_table
@@ -24,37 +25,83 @@ from stream.tables.rocks import open_table, remove_table
 _BUFFERED: Final = 2
 
 
+class StoreRows:
+    """The rows of all stores of the partitions that this worker has, in one RocksDB for each partition.
+
+    `path_of` says where the RocksDB of a partition lies.
+    """
+
+    def __init__(self, path_of: Callable[[int], Path]) -> None:
+        self._path_of = path_of
+        self.opened: dict[int, Table] = {}
+        """By partition; Faust takes those out that leave."""
+
+    def rows(self, partition: int) -> Table:
+        """The RocksDB of one partition, opened if need be."""
+        if partition not in self.opened:
+            self.opened[partition] = open_table(self._path_of(partition))
+        return self.opened[partition]
+
+    def emptied(self, partition: int) -> Table:
+        """The RocksDB of one partition, without any rows."""
+        remove_table(self.rows(partition), self._path_of(partition))
+        del self.opened[partition]
+        return self.rows(partition)
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The value of a row, None where there is none."""
+        return cast(bytes | None, self.rows(partition).get(key))
+
+    def get_many(self, partition: int, keys: list[bytes]) -> list[bytes | None]:
+        """The values of some rows, None where there is none."""
+        return cast(list[bytes | None], self.rows(partition).get(cast(Any, keys)))
+
+    def keys(self, partition: int, prefix: bytes) -> Iterator[bytes]:
+        """The keys that start with `prefix`, ascending. Raises RowsUnreadable."""
+        return takewhile(lambda key: key.startswith(prefix), keys_of(self.rows(partition), prefix))
+
+    def summary_keys(self, partition: int) -> Iterator[bytes]:
+        """The keys of all summaries, ascending. Raises RowsUnreadable."""
+        return takewhile(lambda key: key < SUMMARIES_END, keys_of(self.rows(partition), FIRST_SUMMARY))
+
+    def all_rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """All rows that the changelog has too, as they are now. Raises RowsUnreadable."""
+        return rows_of(self.rows(partition))
+
+
+class Flushing(Protocol):
+    """Whoever writes to the table, as the life of the table sees it."""
+
+    def hurry(self) -> None:
+        """Partitions are about to go: Faust then waits until all events are acknowledged."""
+
+    async def keep_flushing(self) -> None:
+        """Runs for as long as the table does. A task of the app would begin later than the first events flow."""
+
+
 class _Store(RocksDBStore):
     """Faust's RocksDB store over files that are opened by stream.tables.rocks.
 
-    Faust's own options are a 2 GiB block cache and a 64 MiB write buffer for every partition.
+    Faust's own options are a 2 GiB block cache and a 64 MiB write buffer for every partition. Faust closes what it
+    takes out of `_dbs`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rows: StoreRows, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "options": {}, "driver": "rocksdict"})
+        self._rows = rows
+        self._dbs = rows.opened
 
     def _open_for_partition(self, partition: int) -> Table:
-        return open_table(self.partition_path(partition))
-
-    def partition(self, partition: int) -> Table:
-        """The RocksDB of one partition, opened if need be."""
-        return cast(Table, self._db_for_partition(partition))
-
-    def made_anew(self, partition: int) -> Table:
-        """The RocksDB of one partition, empty."""
-        remove_table(self.partition(partition), self.partition_path(partition))
-        del self._dbs[partition]
-        return self.partition(partition)
+        return self._rows.rows(partition)
 
 
 class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are bytes, and not through a dict
-    """The rows of all stores of the partitions that this worker has."""
+    """The table as Faust sees it: when it begins, which partitions come and go, when it ends."""
 
-    leaving: Callable[[], None] | None = None
-    """Called when partitions are about to go: Faust then waits until all events are acknowledged."""
-
-    keep_flushing: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Runs for as long as the table does. A task of the app would begin later than the first events flow."""
+    def __init__(self, app: faust.App, *, rows: StoreRows, flushing: Flushing, **options: Any) -> None:
+        self._rows = rows
+        self._flushing = flushing
+        super().__init__(app, **options)
 
     def _new_store(self) -> _Store:
         return _Store(
@@ -65,43 +112,25 @@ class StoreTable(faust.Table):  # type: ignore[type-arg]  # keys and values are 
             key_type=bytes,
             value_type=bytes,
             loop=self.loop,
+            rows=self._rows,
         )
 
     async def on_start(self) -> None:
         """Faust calls this before anything is read."""
         await super().on_start()
-        if self.keep_flushing is not None:
-            self.add_future(self.keep_flushing())
+        self.add_future(self._flushing.keep_flushing())
 
-    def rows(self, partition: int) -> Table:
-        """The RocksDB of one partition."""
-        return cast(_Store, self.data).partition(partition)
-
-    def made_anew(self, partition: int) -> Table:
-        """The RocksDB of one partition, without any rows."""
-        return cast(_Store, self.data).made_anew(partition)
-
-    def get(self, partition: int, key: bytes) -> bytes | None:  # type: ignore[override]
-        """The value of a row, None where there is none."""
-        return cast(bytes | None, self.rows(partition).get(key))
-
-    def get_many(self, partition: int, keys: list[bytes]) -> list[bytes | None]:
-        """The values of some rows, None where there is none."""
-        return cast(list[bytes | None], self.rows(partition).get(cast(Any, keys)))
-
-    def keys(self, partition: int, prefix: bytes) -> Iterator[bytes]:  # type: ignore[override]
-        """The keys that start with `prefix`, ascending. Raises RowsUnreadable."""
-        return takewhile(lambda key: key.startswith(prefix), keys_of(self.rows(partition), prefix))
-
-    def head_keys(self, partition: int) -> Iterator[bytes]:
-        """The keys of all heads, ascending. Raises RowsUnreadable."""
-        return takewhile(lambda key: key < HEAD_END, keys_of(self.rows(partition), HEAD_FIRST))
+    def on_leaving(self) -> None:
+        """Some partitions are about to go."""
+        self._flushing.hurry()
 
 
-def store_table(app: faust.App, partitions: int) -> StoreTable:
+def store_table(app: faust.App, partitions: int, rows: StoreRows, flushing: Flushing) -> StoreTable:
     """Declare the table on `app`. What ends it ends the app."""
     table = StoreTable(
         app,
+        rows=rows,
+        flushing=flushing,
         name=TABLE,
         partitions=partitions,
         schema=RawSchema(),

@@ -1,7 +1,7 @@
-"""The agents: what each source topic's records mean for the stores' ledgers.
+"""The agents: what each source topic's records mean for the stores' write-behind.
 
 Owns: reading records, turning bad ones away to the dead letters, sending strays to their partition. Must not
-know: how news becomes rows (stream.worker.write_behind), which broker this is.
+know: how updates becomes rows (stream.worker.write_behind), which broker this is.
 
 A store belongs to the partition that murmur2 gives its key. A record that an outside producer put elsewhere
 (librdkafka hashes with CRC32) is sent on, with its own timestamp and the stamp of where it was first written, and
@@ -20,30 +20,33 @@ from faust.types import EventT
 from msgspec.structs import replace
 from prometheus_client import Counter
 
-from schemas.events import cut_to_size, dead_letter_headers, decode_hours, decode_polls, decode_zone
-from schemas.many_polls import NO_REJECTS, RejectedPolls, Rejects
+from schemas.arrays import Int64s
+from schemas.events.dead_letters import cut_to_size, dead_letter_headers
+from schemas.events.hours import decode_hours
+from schemas.events.many_polls import NO_REJECTS, RejectedPolls, Rejects
+from schemas.events.polls import ACCEPT_LOSS_HEADER, decode_polls
+from schemas.events.zones import decode_zone
+from schemas.opening_hours import Week
 from schemas.stamps import LastSaid, Stamp, stamp_header, stamp_in
-from schemas.state import Int64s
-from schemas.topics import DEAD_LETTERS, HOURS, MOST_RECORD_BYTES, POLLS, ZONES
-from schemas.values import MOST_STORE_ID_BYTES, Rejected, RejectReason, StoreId, Week
-from schemas.whole import ACCEPT_LOSS_HEADER
+from schemas.topics import DEAD_LETTERS, HOURS, MAX_RECORD_BYTES, POLLS, ZONES
+from schemas.values import MAX_STORE_ID_BYTES, Rejected, RejectReason, StoreId
 from stream.brokers.drain import RawSchema, records_of
 from stream.brokers.partitions import partition_of
 from stream.brokers.ports import Broker, Outgoing
 from stream.brokers.records import CUT_HEADER, Record
 from stream.worker.losses import TopicSpan, resumption
-from stream.worker.write_behind import Ledgers
+from stream.worker.write_behind import WriteBehind
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Codes = Int64s | list[int]
+PackedPolls = Int64s | list[int]
 
 RECORDS_REJECTED: Final = Counter("storepulse_records_rejected", "Records turned away", ["topic", "reason"])
 RECORDS_FORWARDED: Final = Counter(
     "storepulse_records_forwarded", "Records sent on to their store's partition", ["topic"]
 )
 
-_MOST_PAYLOAD_BYTES: Final = MOST_RECORD_BYTES - 1024
+_MAX_PAYLOAD_BYTES: Final = MAX_RECORD_BYTES - 1024
 """Keys, values and headers of one record; the rest is for what Kafka puts around them."""
 _HEADER_BYTES: Final = 10
 """What Kafka puts around a header, at most."""
@@ -62,41 +65,47 @@ class Intake(Generic[T]):
 
     topic: str
     read: Callable[[Record, Origin], tuple[StoreId, T, Rejects]]
-    add: Callable[[Ledgers, int, StoreId, T, Origin], None]
+    add: Callable[[WriteBehind, int, StoreId, T, Origin], None]
 
 
-def _read_polls(record: Record, origin: Origin) -> tuple[StoreId, Codes | None, Rejects]:
+def _read_polls(record: Record, origin: Origin) -> tuple[StoreId, PackedPolls | None, Rejects]:
     polls = decode_polls(record.key, record.value, origin.stamp.timestamp_ms)
-    return polls.store_id, polls.codes, polls.rejects
+    return polls.store_id, polls.packed, polls.rejects
 
 
 def _add_polls(
-    ledgers: Ledgers, partition: int, store_id: StoreId, codes: Codes | None, origin: Origin
+    write_behind: WriteBehind, partition: int, store_id: StoreId, packed: PackedPolls | None, origin: Origin
 ) -> None:
-    if codes is None:
-        ledgers.forget_polls(partition, store_id, origin.stamp)
-    elif len(codes) and not (origin.is_copy and ledgers.is_forgotten(partition, store_id, origin.stamp)):
-        ledgers.add_polls(partition, store_id, codes)
+    if packed is None:
+        write_behind.forget_polls(partition, store_id, origin.stamp)
+    elif len(packed) and not (
+        origin.is_copy and write_behind.is_forgotten(partition, store_id, origin.stamp)
+    ):
+        write_behind.add_polls(partition, store_id, packed)
 
 
 def _read_week(record: Record, _: Origin) -> tuple[StoreId, Week | None, Rejects]:
     return *decode_hours(record.key, record.value), NO_REJECTS
 
 
-def _add_week(ledgers: Ledgers, partition: int, store_id: StoreId, week: Week | None, origin: Origin) -> None:
-    news = ledgers.news_of(partition, store_id)
-    news.week = news.week or LastSaid()
-    (news.week.say_stray if origin.is_copy else news.week.say_direct)(origin.stamp, week)
+def _add_week(
+    write_behind: WriteBehind, partition: int, store_id: StoreId, week: Week | None, origin: Origin
+) -> None:
+    updates = write_behind.updates_of(partition, store_id)
+    updates.week = updates.week or LastSaid()
+    (updates.week.say_stray if origin.is_copy else updates.week.say_direct)(origin.stamp, week)
 
 
 def _read_zone(record: Record, _: Origin) -> tuple[StoreId, str | None, Rejects]:
     return *decode_zone(record.key, record.value), NO_REJECTS
 
 
-def _add_zone(ledgers: Ledgers, partition: int, store_id: StoreId, zone: str | None, origin: Origin) -> None:
-    news = ledgers.news_of(partition, store_id)
-    news.zone = news.zone or LastSaid()
-    (news.zone.say_stray if origin.is_copy else news.zone.say_direct)(origin.stamp, zone)
+def _add_zone(
+    write_behind: WriteBehind, partition: int, store_id: StoreId, zone: str | None, origin: Origin
+) -> None:
+    updates = write_behind.updates_of(partition, store_id)
+    updates.zone = updates.zone or LastSaid()
+    (updates.zone.say_stray if origin.is_copy else updates.zone.say_direct)(origin.stamp, zone)
 
 
 INTAKES: Final = (
@@ -106,11 +115,11 @@ INTAKES: Final = (
 )
 
 
-def add_agents(app: faust.App, ledgers: Ledgers, broker: Broker, partitions: int) -> None:
+def add_agents(app: faust.App, write_behind: WriteBehind, broker: Broker, partitions: int) -> None:
     """Declare an agent for each source topic; `partitions` is the count they all have."""
     for intake in INTAKES:
         topic = app.topic(intake.topic, schema=RawSchema(), partitions=partitions, allow_empty=True)
-        reader = _TopicReader(app, ledgers, broker, partitions, cast(Intake[Any], intake))
+        reader = _TopicReader(app, write_behind, broker, partitions, cast(Intake[Any], intake))
         app.agent(topic, name=intake.topic)(cast(Any, reader.read_events))
 
 
@@ -118,10 +127,10 @@ class _TopicReader(Generic[T]):
     """Takes in the events of one topic; each carries one record or a batch of one partition's."""
 
     def __init__(
-        self, app: faust.App, ledgers: Ledgers, broker: Broker, partitions: int, intake: Intake[T]
+        self, app: faust.App, write_behind: WriteBehind, broker: Broker, partitions: int, intake: Intake[T]
     ) -> None:
         self._app = app
-        self._ledgers = ledgers
+        self._write_behind = write_behind
         self._broker = broker
         self._partitions = partitions
         self._read = intake.read
@@ -129,7 +138,7 @@ class _TopicReader(Generic[T]):
         self._topic = intake.topic
 
     async def read_events(self, stream: Stream[object]) -> None:
-        """The agent. Events are acknowledged by the ledgers, when what they say is written."""
+        """The agent. Events are acknowledged by the write-behind, when what they say is written."""
         async for event in stream.noack().events():
             try:
                 await self._take_event(event)
@@ -144,14 +153,14 @@ class _TopicReader(Generic[T]):
         if not await self._follows(partition, records[0].offset if records else next_offset):
             event.ack()  # whoever takes the partition over begins where the table says
             return
-        taken_to = self._ledgers.taken_to(partition, self._topic)
+        taken_to = self._write_behind.taken_to(partition, self._topic)
         if next_offset <= taken_to:
             event.ack()
             return
         for record in records:
             if record.offset >= taken_to:
                 self._take(partition, record)
-        await self._ledgers.taken(
+        await self._write_behind.taken(
             partition,
             message.topic,
             next_offset,
@@ -165,16 +174,16 @@ class _TopicReader(Generic[T]):
         Offsets are missing also where markers of transactions stood, aborted records, or what compaction removed;
         and some come again. So the broker is asked what it has.
         """
-        expected = self._ledgers.taken_to(partition, self._topic)
-        if first_offset != expected and self._ledgers.owns(partition):
+        expected = self._write_behind.taken_to(partition, self._topic)
+        if first_offset != expected and self._write_behind.owns(partition):
             at = (self._topic, partition)
             spans, ids = await self._broker.spans([at]), await self._broker.topic_ids([self._topic])
             span = TopicSpan(*spans[at], None, ids.get(self._topic, ""))
-            if self._ledgers.owns(partition):
-                found = resumption(expected, self._ledgers.topic_id(partition, self._topic), span)
+            if self._write_behind.owns(partition):
+                found = resumption(expected, self._write_behind.topic_id(partition, self._topic), span)
                 if found.why:
-                    self._ledgers.lose(partition, found.why)
-        return self._ledgers.owns(partition)
+                    self._write_behind.lose(partition, found.why)
+        return self._write_behind.owns(partition)
 
     def _take(self, partition: int, record: Record) -> None:
         """Add what a record says, or have it sent elsewhere."""
@@ -202,18 +211,18 @@ class _TopicReader(Generic[T]):
             return
         if (
             said is None
-            and len(store_id) > MOST_STORE_ID_BYTES
-            and not self._ledgers.knows(partition, store_id)
+            and len(store_id) > MAX_STORE_ID_BYTES
+            and not self._write_behind.knows(partition, store_id)
         ):
             return  # only what older versions took can be forgotten; no stamp of any other is worth a row
-        self._add(self._ledgers, partition, store_id, said, origin)
+        self._add(self._write_behind, partition, store_id, said, origin)
         for reason, polls in rejects.items():
             self._reject(partition, record, reason, polls)
 
     def _is_for_us(self, partition: int, record: Record) -> bool:
         """Whether the headers say all that there is to a record; if so, it was heeded."""
         if self._topic == POLLS and any(name == ACCEPT_LOSS_HEADER for name, _ in record.headers):
-            self._ledgers.accept_losses(partition, record.timestamp_ms)
+            self._write_behind.accept_losses(partition, record.timestamp_ms)
             return True
         if record.headers[0][0] == CUT_HEADER:
             self._reject(partition, record, RejectReason.TOO_LARGE)
@@ -226,13 +235,13 @@ class _TopicReader(Generic[T]):
             self._reject(partition, record, RejectReason.MISPLACED_TOMBSTONE, right=right)
             return
         headers = record.headers if origin.is_copy else (*record.headers, stamp_header(origin.stamp))
-        if _size_of(record.key, record.value, headers) > _MOST_PAYLOAD_BYTES:
+        if _size_of(record.key, record.value, headers) > _MAX_PAYLOAD_BYTES:
             self._reject(partition, record, RejectReason.TOO_LARGE)
             return
         RECORDS_FORWARDED.labels(self._topic).inc()
         timestamp_ms = record.timestamp_ms if record.timestamp_ms >= 0 else None
         outgoing = Outgoing(self._topic, right, record.key, record.value, tuple(headers), timestamp_ms)
-        self._ledgers.send(partition, outgoing)
+        self._write_behind.send(partition, outgoing)
 
     def _reject(
         self,
@@ -248,10 +257,10 @@ class _TopicReader(Generic[T]):
         value = (
             b"" if record.key is None and record.value is None else record.value
         )  # Kafka wants one of them
-        room = _MOST_PAYLOAD_BYTES - _size_of(None, None, headers)
+        room = _MAX_PAYLOAD_BYTES - _size_of(None, None, headers)
         key, value, truncated = cut_to_size(record.key, value, room)
         truncated += [("dlq.truncated", sizes) for name, sizes in record.headers if name == CUT_HEADER]
-        self._ledgers.send(partition, Outgoing(DEAD_LETTERS, None, key, value, (*headers, *truncated)))
+        self._write_behind.send(partition, Outgoing(DEAD_LETTERS, None, key, value, (*headers, *truncated)))
 
 
 def _size_of(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:

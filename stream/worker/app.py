@@ -1,4 +1,4 @@
-"""The worker, wired: the one place where Faust app, broker, table, ledgers and agents meet.
+"""The worker, wired: the one place where Faust app, broker, table, write-behind and agents meet.
 
 Owns: which settings Faust runs with, and the life of a worker process. Must not know: any rule.
 """
@@ -9,32 +9,34 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import faust
 import structlog
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it has no types
 from faust.exceptions import ProducerSendError
+from faust.transport import by_url
 from prometheus_client import start_http_server
 
 from schemas.settings import Settings
 from schemas.topics import APP_ID, SOURCES
 from schemas.values import DAY_US
 from stream.brokers.connection import faust_broker, faust_credentials
-from stream.brokers.drain import KeepingFlow
+from stream.brokers.drain import Checkpoint, Delivery, KeepingFlow
 from stream.brokers.opening import open_broker
 from stream.brokers.ports import Broker
 from stream.brokers.topics import agreed_count, declare_topics
-from stream.errors import BrokerLost, DiskFull, PartitionsAdded
+from stream.errors import BrokerLost, DiskFull, MetricsPortUnusable, PartitionsAdded
 from stream.state_lock import StateLock
-from stream.tables.store_table import store_table
+from stream.tables.store_table import StoreRows, store_table
 from stream.worker.agents import add_agents
 from stream.worker.outage import Outage
 from stream.worker.recovery import StoreTableManager
 from stream.worker.takeover import TakeOver
-from stream.worker.write_behind import Ledgers
+from stream.worker.write_behind import WriteBehind
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +67,7 @@ class Worker:
 
     app: faust.App
     broker: Broker
-    ledgers: Ledgers
+    write_behind: WriteBehind
     take_over: TakeOver
     outage: Outage
 
@@ -75,9 +77,6 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
 
     The broker's URL chooses transport and broker; nothing else depends on it.
     """
-    app = _create_app(settings, partitions)
-    broker = open_broker(settings)
-    table = store_table(app, partitions)
 
     def rejoin() -> None:
         outage.lost()
@@ -86,27 +85,31 @@ def create_worker(settings: Settings, partitions: int) -> Worker:
     def let_in() -> None:
         outage.served()
 
-    ledgers = Ledgers(table, partitions, settings.retention_days, settings.flush_seconds, rejoin)
-    add_agents(app, ledgers, broker, partitions)
+    broker = open_broker(settings)
+    rows = StoreRows(settings.table_path)
+    write_behind = WriteBehind(rows, partitions, settings.retention_days, settings.flush_seconds, rejoin)
     take_over = TakeOver(
         broker,
-        table,
-        ledgers,
+        rows,
+        write_behind,
         skip_malformed=settings.malformed_changelog == "skip",
         let_in=let_in,
         rejoin=rejoin,
         crash=lambda error: asyncio.ensure_future(app.crash(error)),
     )
     outage = Outage(settings.outage_seconds, take_over.look_for_losses)
-    recovery = cast(StoreTableManager, app.tables).recovery
-    recovery.take_over, recovery.left = take_over, outage.lost
-    cast(Any, app.transport).checkpoint = ledgers
+    app = _create_app(settings, partitions, partial(StoreTableManager, take_over=take_over, left=outage.lost))
+    app.transport = _transport(settings, app, write_behind)
+    store_table(app, partitions, rows, write_behind)
+    add_agents(app, write_behind, broker, partitions)
     _watch_rebalances(app, outage)
     _refuse_added_partitions(app, partitions)
-    return Worker(app, broker, ledgers, take_over, outage)
+    return Worker(app, broker, write_behind, take_over, outage)
 
 
-def _create_app(settings: Settings, partitions: int) -> faust.App:
+def _create_app(
+    settings: Settings, partitions: int, table_manager: Callable[..., StoreTableManager]
+) -> faust.App:
     app = faust.App(
         APP_ID,
         broker=faust_broker(settings),
@@ -123,15 +126,23 @@ def _create_app(settings: Settings, partitions: int) -> faust.App:
         stream_buffer_maxsize=_EVENTS_BUFFERED,
         stream_wait_empty=True,
         table_standby_replicas=settings.standby_replicas,
-        TableManager=StoreTableManager,
+        TableManager=cast(Any, table_manager),
         **_session(settings),
     )
     app.flow_control = KeepingFlow()
-    transport = cast(Any, app.transport)  # either of ours; Faust's interface lacks these
-    transport.drain = settings.drain
-    transport.batched_topics = frozenset(spec.name for spec in SOURCES if settings.drain == "batches")
-    transport.retention_ms = int(settings.log_retention_days * DAY_US / 1000)
     return app
+
+
+def _transport(settings: Settings, app: faust.App, checkpoint: Checkpoint) -> Any:
+    """The transport that Faust would choose by the URL, told how records reach our agents."""
+    delivery = Delivery(
+        drain=settings.drain,
+        batched_topics=frozenset(spec.name for spec in SOURCES if settings.drain == "batches"),
+        checkpoint=checkpoint,
+        retention_ms=int(settings.log_retention_days * DAY_US / 1000),
+    )
+    urls = faust_broker(settings)
+    return cast(Any, by_url(urls[0]))(urls, app, delivery=delivery)
 
 
 def _session(settings: Settings) -> dict[str, Any]:
@@ -177,14 +188,14 @@ def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises what made it stop otherwise.
 
     Raises stream.state_lock.LockHeld where another worker has the state folder, TopicsUnusable where the
-    broker does not answer or its topics do not fit, BrokerLost where it is gone for too long.
+    broker does not answer or its topics do not fit, BrokerLost where it is gone for too long, MetricsPortUnusable.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     with StateLock(settings.worker_lock):
         if settings.worker_metrics_port:
-            start_http_server(settings.worker_metrics_port, settings.host)
+            _serve_metrics(settings.host, settings.worker_metrics_port)
         try:
             _run(_serve(settings))
         except (KafkaError, ProducerSendError) as error:
@@ -193,6 +204,13 @@ def run_worker(settings: Settings) -> None:
             if _is_disk_full(error):
                 raise DiskFull(settings.state, str(error)) from error
             raise
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise MetricsPortUnusable(host, port, error.strerror or str(error)) from None
 
 
 def _is_disk_full(error: Exception) -> bool:
@@ -256,5 +274,5 @@ async def _serve(settings: Settings) -> None:
 async def _leave(worker: Worker) -> None:
     await worker.take_over.stop_copying()
     await worker.app.stop()
-    await worker.ledgers.release()
+    await worker.write_behind.release()
     await worker.broker.close()

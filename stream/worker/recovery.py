@@ -13,7 +13,7 @@ may be none: behind a transaction stands a marker. So nothing of it is used but 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
@@ -29,22 +29,22 @@ TakeOver = Callable[[list[int], list[int]], Awaitable[None]]
 class TableRecovery(Recovery):
     """Takes partitions over in the place of Faust's recovery."""
 
-    take_over: TakeOver | None = None
-    """Awaited with the partitions of each assignment before records flow. What it raises ends the app."""
-
-    left: Callable[[], None] | None = None
-    """Called at the start of a rebalance, before anything is waited for."""
-
-    _serving: "asyncio.Future[None] | None" = None
-    _is_assigned = False
+    def __init__(self, *args: Any, take_over: TakeOver, left: Callable[[], None], **kwargs: Any) -> None:
+        """`take_over` is awaited with the partitions of each assignment before records flow; what it raises ends
+        the app. `left` is called at the start of a rebalance, before anything is waited for.
+        """
+        super().__init__(*args, **kwargs)
+        self._take_over = take_over
+        self._left = left
+        self._serving: asyncio.Future[None] | None = None
+        self._is_assigned = False
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust calls this at the start of a rebalance: what was being taken over is not ours any more."""
         self._is_assigned = False
         if self._serving is not None:
             self._serving.cancel()
-        if self.left is not None:
-            self.left()
+        self._left()
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
@@ -77,8 +77,7 @@ class TableRecovery(Recovery):
                 self._serving.cancel()
 
     async def _serve(self, actives: list[int], standbys: list[int], generation_id: int) -> None:
-        if self.take_over is not None:
-            await self.take_over(actives, standbys)
+        await self._take_over(actives, standbys)
         self._set_recovery_ended()
         with suppress(RebalanceAgain, ServiceStopped):
             await self._resume_streams(generation_id)
@@ -95,11 +94,23 @@ class TableRecovery(Recovery):
 class StoreTableManager(TableManager):
     """Faust's manager of tables, without its sleep of a second at start, and with our recovery."""
 
+    def __init__(self, *args: Any, take_over: TakeOver, left: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._take_over = take_over
+        self._left = left
+
     @property
     def recovery(self) -> TableRecovery:
         """What takes partitions over."""
         if self._recovery is None:
-            self._recovery = TableRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+            self._recovery = TableRecovery(
+                self.app,
+                self,
+                take_over=self._take_over,
+                left=self._left,
+                beacon=self.beacon,
+                loop=self.loop,
+            )
         return cast(TableRecovery, self._recovery)
 
     async def on_start(self) -> None:
@@ -112,5 +123,5 @@ class StoreTableManager(TableManager):
         """Faust calls this first of all in a rebalance."""
         super().on_partitions_revoked(revoked)
         for table in self.values():
-            if isinstance(table, StoreTable) and table.leaving is not None:
-                table.leaving()
+            if isinstance(table, StoreTable):
+                table.on_leaving()

@@ -17,16 +17,16 @@ from typing import Final
 
 import structlog
 
-from schemas.state import META_TOPICS, decode_topics
+from schemas.rows.facts import TOPICS_KEY, decode_topics
 from schemas.table_scans import Table
 from schemas.topics import CHANGELOG, SOURCES
 from stream.brokers.ports import Broker, WriterLost
 from stream.errors import LogReplaced
 from stream.tables.follower import READ_SECONDS, Follower, changelog_of, is_of_another
 from stream.tables.rocks import is_too_old, is_whole, stored_offset
-from stream.tables.store_table import StoreTable
+from stream.tables.store_table import StoreRows
 from stream.worker.losses import TopicSpan, resumption
-from stream.worker.write_behind import Ledgers
+from stream.worker.write_behind import WriteBehind
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +43,8 @@ class TakeOver:
     def __init__(
         self,
         broker: Broker,
-        table: StoreTable,
-        ledgers: Ledgers,
+        table: StoreRows,
+        write_behind: WriteBehind,
         *,
         skip_malformed: bool,
         let_in: Callable[[], object],
@@ -53,7 +53,7 @@ class TakeOver:
     ) -> None:
         self._broker = broker
         self._table = table
-        self._ledgers = ledgers
+        self._write_behind = write_behind
         self._skip_malformed = skip_malformed
         self._let_in = let_in
         self._rejoin = rejoin
@@ -79,7 +79,7 @@ class TakeOver:
             await Follower(self._broker.changelog, skip_malformed=self._skip_malformed).restore(tables)
             spans = await self._spans(actives, ids)
             for partition in actives:
-                await self._ledgers.begin(
+                await self._write_behind.begin(
                     partition, writers[partition], spans[partition], ids, rewrites_all=partition in unwritten
                 )
                 del writers[partition]
@@ -98,18 +98,25 @@ class TakeOver:
         """Have a partition taken over anew where its topics are not what was applied any more, also where no record
         tells of it: a topic that was deleted and made again may stay empty. Raises what the broker raises.
         """
-        before = self._ledgers.all_taken()
+        before = self._write_behind.all_taken()
         ids, spans = await self._broker.topic_ids(_TOPICS), await self._broker.spans(list(before))
         for partition in {partition for _, partition in before}:
-            is_ours = bool(ids) and self._ledgers.owns(partition)
-            if is_ours and self._ledgers.topic_id(partition, CHANGELOG) not in ("", ids.get(CHANGELOG)):
-                self._ledgers.lose(partition, "the changelog was deleted")
+            is_ours = bool(ids) and self._write_behind.owns(partition)
+            if is_ours and self._write_behind.topic_id(partition, CHANGELOG) not in ("", ids.get(CHANGELOG)):
+                self._write_behind.lose(partition, "the changelog was deleted")
         for (topic, partition), taken_to in before.items():
             span = TopicSpan(*spans[topic, partition], None, ids.get(topic, ""))
-            is_still = self._ledgers.owns(partition) and self._ledgers.taken_to(partition, topic) == taken_to
-            found = resumption(taken_to, self._ledgers.topic_id(partition, topic), span) if is_still else None
+            is_still = (
+                self._write_behind.owns(partition)
+                and self._write_behind.taken_to(partition, topic) == taken_to
+            )
+            found = (
+                resumption(taken_to, self._write_behind.topic_id(partition, topic), span)
+                if is_still
+                else None
+            )
             if found is not None and found.why:
-                self._ledgers.lose(partition, found.why)
+                self._write_behind.lose(partition, found.why)
 
     async def stop_copying(self) -> None:
         """Leave the copies as they are."""
@@ -148,7 +155,7 @@ class TakeOver:
             for stretch in await reader.read(READ_SECONDS):
                 position = stretch.position
                 if any(
-                    each.key == META_TOPICS and decode_topics(each.value).get(CHANGELOG) == changelog_id
+                    each.key == TOPICS_KEY and decode_topics(each.value).get(CHANGELOG) == changelog_id
                     for each in stretch.records
                 ):
                     return True
@@ -163,10 +170,10 @@ class TakeOver:
                 "the table is of another changelog, or ahead of it; reading all of that again",
                 partition=partition,
             )
-            return self._table.made_anew(partition)
+            return self._table.emptied(partition)
         if self._broker.forgets_deletions and is_too_old(table):
             log.warning("the table is too old to go on with; reading all again", partition=partition)
-            return self._table.made_anew(partition)
+            return self._table.emptied(partition)
         return table
 
     async def _spans(self, actives: list[int], ids: Mapping[str, str]) -> dict[int, dict[str, TopicSpan]]:

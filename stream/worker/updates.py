@@ -1,7 +1,7 @@
-"""What was said of stores and is not yet settled.
+"""What was said of stores and is not yet merged.
 
-Owns: how news of one store adds up, which of it holds, and news of many as columns. Must not know: what it does
-to a store's state (stream.core.merge), where it comes from.
+Owns: how what is said of one store adds up, what of it holds, and the updates of many stores as columns. Must not
+know: what they do to a store's state (stream.core.merge), where they come from.
 """
 
 from array import array
@@ -12,28 +12,28 @@ from typing import Final
 
 import numpy as np
 
+from schemas.opening_hours import OpeningHours, Week
 from schemas.stamps import LastSaid, Stamp, StoreStamps, forgetting
-from schemas.state import HeadColumns, decode_schedule, encode_schedule
-from schemas.values import Week
-from stream.core.merge import NewsColumns
+from schemas.summaries import Summaries
+from stream.core.merge import UpdateColumns
 
 
 class Unchanged:
-    """Stands where news says nothing of a zone or a week."""
+    """Stands where updates say nothing of a zone or a week."""
 
 
 UNCHANGED: Final = Unchanged()
 
 
 @dataclass(slots=True)
-class News:
-    """What was said of one store since it was last settled."""
+class Updates:
+    """What was said of one store since it was last merged."""
 
     forgets: Stamp | None = None
-    codes: "array[int]" = field(default_factory=partial(array, "q"))
+    packed: "array[int]" = field(default_factory=partial(array, "q"))
     zone: LastSaid[str | None] | None = None
     week: LastSaid[Week | None] | None = None
-    derives_anew: bool = False
+    derives_again: bool = False
 
     @property
     def is_stamped(self) -> bool:
@@ -41,19 +41,19 @@ class News:
         return not (self.forgets is None and self.zone is None and self.week is None)
 
     def forgotten_after(self, before: Stamp) -> Stamp:
-        """The stamp of the last forgetting, this news included; `before` is that of the one before."""
+        """The stamp of the last forgetting, these updates included; `before` is that of the one before."""
         return before if self.forgets is None else forgetting(self.forgets, before)
 
-    def settle(self, stamps: StoreStamps, today: int) -> tuple[StoreStamps, "Said"]:
-        """The stamps after this news, of UTC day `today`, and what of it holds."""
+    def resolve(self, stamps: StoreStamps, today: int) -> tuple[StoreStamps, "Said"]:
+        """The stamps after these updates, of UTC day `today`, and what of them holds."""
         zone: str | Unchanged | None = UNCHANGED
         week: Week | Unchanged | None = UNCHANGED
         hours_held, zone_held = stamps.hours, stamps.zone
         if self.week is not None:
-            hours_held, said_week, is_new = self.week.settle(stamps.hours)
+            hours_held, said_week, is_new = self.week.resolve(stamps.hours)
             week = said_week if is_new else UNCHANGED
         if self.zone is not None:
-            zone_held, said_zone, is_new = self.zone.settle(stamps.zone)
+            zone_held, said_zone, is_new = self.zone.resolve(stamps.zone)
             zone = said_zone if is_new else UNCHANGED
         after = replace(
             stamps, hours=hours_held, zone=zone_held, forgotten=self.forgotten_after(stamps.forgotten)
@@ -68,29 +68,28 @@ class Said:
     zone: str | Unchanged | None = UNCHANGED
     week: Week | Unchanged | None = UNCHANGED
 
-    def schedule_after(self, known: bytes) -> bytes:
-        """The packed schedule that holds once this is settled."""
-        zone, week = decode_schedule(known)
-        return encode_schedule(
-            zone if isinstance(self.zone, Unchanged) else self.zone,
-            week if isinstance(self.week, Unchanged) else self.week,
+    def hours_after(self, known: OpeningHours) -> OpeningHours:
+        """The opening hours that hold once this is merged."""
+        return OpeningHours(
+            known.zone if isinstance(self.zone, Unchanged) else self.zone,
+            known.week if isinstance(self.week, Unchanged) else self.week,
         )
 
 
 _NOTHING_SAID: Final = Said()
 
 
-def columns_of(heads: HeadColumns, news: Sequence[News], said: Mapping[int, Said]) -> NewsColumns:
-    """The news of some stores, put together; `said` has what holds of it, by store."""
-    schedules = {}
-    for store in {*said, *(store for store, of_store in enumerate(news) if of_store.derives_anew)}:
-        known = heads.schedules[int(heads.schedule_of[store])]
-        schedule = said.get(store, _NOTHING_SAID).schedule_after(known)
-        if schedule != known or news[store].derives_anew:
-            schedules[store] = schedule
-    return NewsColumns(
-        forgets=np.array([of_store.forgets is not None for of_store in news]),
-        schedules=schedules,
-        first=np.cumsum([0, *(len(of_store.codes) for of_store in news)]),
-        codes=np.frombuffer(b"".join(of_store.codes for of_store in news), np.int64),
+def columns_of(summaries: Summaries, updates: Sequence[Updates], said: Mapping[int, Said]) -> UpdateColumns:
+    """The updates of some stores, put together; `said` has what holds of them, by store."""
+    opening_hours = {}
+    for store in {*said, *(store for store, each in enumerate(updates) if each.derives_again)}:
+        known = summaries.opening_hours[int(summaries.hours_of[store])]
+        after = said.get(store, _NOTHING_SAID).hours_after(known)
+        if after != known or updates[store].derives_again:
+            opening_hours[store] = after
+    return UpdateColumns(
+        forgets=np.array([each.forgets is not None for each in updates]),
+        opening_hours=opening_hours,
+        first=np.cumsum([0, *(len(each.packed) for each in updates)]),
+        packed=np.frombuffer(b"".join(each.packed for each in updates), np.int64),
     )

@@ -1,63 +1,54 @@
-"""What was said of stores and is not yet in the table: collected, settled, written, then acknowledged.
+"""What was said of stores and is not yet in the table: collected, merged, written, then acknowledged.
 
-Owns: write-behind. News of stores gathers in memory for a moment; a flush merges it into each store's ledger and
-writes, per partition and all or nothing, the rows that change, the positions that they reach, and records for
-elsewhere. Must not know: topics' JSON (stream.worker.agents), RocksDB (stream.tables.store_table), brokers,
-arithmetic (stream.core).
+Owns: write-behind. Updates of stores gather in memory for a moment; a flush merges them and writes, per partition
+and all or nothing, the rows that change, the positions that they reach, and records for elsewhere. Must not know:
+topics' JSON (stream.worker.agents), RocksDB (stream.tables), brokers, arithmetic (stream.core), when a flush is
+due (stream.worker.flush_timing).
 
-    agents ── news ──▶ pending[partition][store] ── flush ──▶ settle ──▶ writer ──▶ table ──▶ acknowledge
+    agents ── updates ──▶ pending[partition][store] ── flush ──▶ merge ──▶ writer ──▶ table ──▶ acknowledge
 
-Pending news keeps the writer under which it came. Where that is lost, the news is dropped with it: whoever
+Pending updates keep the writer under which they came. Where that is lost, they are dropped with it: whoever
 takes the partition over next begins at the positions in the table.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final
 
 import structlog
 from prometheus_client import Counter
 
-from schemas.stamps import Stamp, decode_stamps
-from schemas.state import (
-    APPLIED_PREFIX,
-    FORMAT_KEY,
-    HEAD_PREFIX,
-    META_EXTENT,
-    META_PARTITIONS,
-    META_POSITIONS,
-    META_TOPICS,
-    META_ZONE_DATABASE,
-    STAMPS_PREFIX,
-    TABLE_FORMAT,
-    Extent,
-    Int64s,
-    decode_extent,
-    decode_positions,
+from schemas.arrays import Int64s
+from schemas.rows.facts import (
+    PARTITIONS_KEY,
+    SWEPT_KEY,
+    TOPICS_KEY,
+    ZONE_DATABASE_KEY,
     decode_topics,
-    encode_extent,
-    encode_format,
-    encode_positions,
     encode_topics,
-    format_of,
-    head_key,
-    stamps_key,
 )
+from schemas.rows.high_water import HIGH_WATER_KEY, decode_high_water, encode_high_water
+from schemas.rows.losses import Loss, decode_losses, encode_losses, loss_key
+from schemas.rows.positions import POSITIONS_KEY, decode_positions, encode_positions
+from schemas.rows.stamps import STAMPS_PREFIX, decode_stamps, stamps_key
+from schemas.rows.summaries import SUMMARY_PREFIX, summary_key
+from schemas.rows.table_format import FORMAT_KEY, encode_format
+from schemas.stamps import Stamp
 from schemas.topics import SOURCES
 from schemas.values import DAY_US, StoreId
-from schemas.whole import Loss, decode_losses, encode_losses, loss_key
 from stream.brokers.ports import Outgoing, PartitionWriter, Rows, WriterLost
 from stream.core.calendar import ZONE_DATABASE
 from stream.errors import PartitionsAdded
-from stream.tables.rocks import NOTE_SECONDS, RowBatch, rows_of
-from stream.tables.store_table import StoreTable
+from stream.tables.rocks import NOTE_SECONDS, RowBatch
+from stream.tables.store_table import StoreRows
+from stream.worker.flush_timing import Event, FlushTiming, State
+from stream.worker.high_water import HighWaterKeeper
 from stream.worker.losses import TopicSpan, resumption
-from stream.worker.merging import SettledRows, Settling, StoreNews, batches
-from stream.worker.updates import News
+from stream.worker.merging import MergedRows, Merger, StoreUpdates, batches
+from stream.worker.migrations import Migrating, migrated, migrations_of
+from stream.worker.updates import Updates
 
 log = structlog.get_logger(__name__)
 
@@ -68,15 +59,12 @@ LOSSES: Final = Counter(
 WRITERS_LOST: Final = Counter("storepulse_writers_lost", "Partitions that could not be written any more")
 
 _SLICE: Final = 512
-"""Stores settled between two looks at the event loop; while one slice is being sent, the next is settled."""
-_BACKLOG_SECONDS: Final = 2.0
-"""How long a flush waits, at most, while more news is in the log."""
-_MOST_PENDING_POLLS: Final = 250_000
+"""Stores merged between two looks at the event loop; while one slice is being sent, the next is merged."""
+_MAX_PENDING_POLLS: Final = 250_000
 """Polls in memory past which agents wait for a flush."""
-_MOST_OUTGOING_BYTES: Final = 32 << 20
+_MAX_OUTGOING_BYTES: Final = 32 << 20
 """The same for records on their way elsewhere."""
 _REWRITTEN_AT_ONCE: Final = 2_000
-_META_SWEPT: Final = b"Mswept"
 _SWEEP_DAYS: Final = 30
 _STAMPS_DAYS: Final = 400
 """How long the stamps of a forgotten store are kept (SPEC 3)."""
@@ -84,11 +72,11 @@ _STAMPS_DAYS: Final = 400
 
 @dataclass(slots=True)
 class _Pending:
-    """News of one partition, how far it reaches, the writer under which it came, and what to do after."""
+    """Updates of one partition, how far it reaches, the writer under which it came, and what to do after."""
 
     writer: PartitionWriter
     positions: dict[str, int]
-    news: dict[StoreId, News] = field(default_factory=dict)
+    updates: dict[StoreId, Updates] = field(default_factory=dict)
     outgoing: list[Outgoing] = field(default_factory=list)
     acknowledge: list[Callable[[], object]] = field(default_factory=list)
     accepts_losses_ms: int = 0
@@ -108,15 +96,15 @@ class _Partition:
     """Whether it was given up: what is still being written then is for the next owner to read."""
 
 
-class Ledgers:
-    """The ledgers of all stores of the partitions that are ours.
+class WriteBehind:
+    """The updates of all stores of the partitions that are ours.
 
-    `lose` is called when a partition cannot be written any more, for the worker to take its place anew.
+    `lose` is called when a partition cannot be written any more, for the worker to take its place again.
     """
 
     def __init__(
         self,
-        table: StoreTable,
+        table: StoreRows,
         partitions: int,
         retention_days: int,
         flush_seconds: float,
@@ -124,8 +112,7 @@ class Ledgers:
     ) -> None:
         self._table = table
         self._partitions = partitions
-        self._settling = Settling(table, retention_days)
-        self._flush_seconds = flush_seconds
+        self._merger = Merger(table, retention_days)
         self._lose = lose
         self._ours: dict[int, _Partition] = {}
         self._pending: dict[int, _Pending] = {}
@@ -135,14 +122,12 @@ class Ledgers:
         """Writers on their way out; asyncio alone would not keep them."""
         self._polls = 0
         self._outgoing_bytes = 0
-        self._waiting: set[tuple[str, int]] = set()
-        self._news_came = asyncio.Event()
-        self._caught_up = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        table.leaving = self.hurry
-        table.keep_flushing = self.keep_flushing
+        self._more_waits: set[tuple[str, int]] = set()
+        """Where the log has more than was taken."""
+        self._timing = FlushTiming(flush_seconds, time.monotonic())
+        self._timing_changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     async def begin(
         self,
@@ -158,13 +143,29 @@ class Ledgers:
         `spans` has what the broker says of each source topic. `rewrites_all` where the changelog lacks all rows.
         Raises NewerState, PartitionsAdded, WriterLost, and what broker and RocksDB raise.
         """
-        made_for = int(self._table.get(partition, META_PARTITIONS) or self._partitions)
+        made_for = int(self._table.get(partition, PARTITIONS_KEY) or self._partitions)
         if made_for != self._partitions:
             raise PartitionsAdded(self._partitions, made_for)
-        format_of(self._table.get(partition, FORMAT_KEY))
+        migrations = migrations_of(self._table, partition)
+        positions, losses = self._resumed(partition, spans)
+        ours = _Partition(writer, dict(positions), dict(positions), dict(topic_ids), time.monotonic())
+        first = [*self._losses_noted(partition, losses), *self._old_stamps(partition)]
+        if rewrites_all:
+            log.warning("filling a changelog that was made again from the table", partition=partition)
+        if rewrites_all or migrations or first:
+            refill = (row for row in self._table.all_rows(partition) if row[0] != POSITIONS_KEY)
+            changed = migrated(migrations, Migrating(partition, self._table, self._merger))
+            flush = _chained(first, changed)
+            await self._write(partition, ours, flush, positions, refill=refill if rewrites_all else ())
+        self._ours[partition] = ours
+
+    def _resumed(
+        self, partition: int, spans: Mapping[str, TopicSpan]
+    ) -> tuple[dict[str, int], dict[str, Loss]]:
+        """Where each topic is read on, and what of it is lost before that."""
         get = self._table.rows(partition).get
-        positions, known = decode_positions(get), decode_topics(get(META_TOPICS))
-        if get(META_POSITIONS) is not None and get(FORMAT_KEY) is None:
+        positions, known = decode_positions(get), decode_topics(get(TOPICS_KEY))
+        if get(POSITIONS_KEY) is not None and get(FORMAT_KEY) is None:
             # Of a changelog that was made again while somebody wrote: it lacks the rest.
             positions, known = {}, {}
         is_new = not positions
@@ -175,19 +176,7 @@ class Ledgers:
                 now_ms = time.time_ns() // 1_000_000
                 losses[topic] = Loss(found.lost_from, found.lost_to, now_ms, found.why)
             positions[topic] = found.offset
-        ours = _Partition(writer, dict(positions), dict(positions), dict(topic_ids), time.monotonic())
-        first = [
-            *self._losses_noted(partition, losses),
-            *self._migration(partition),
-            *self._old_stamps(partition),
-        ]
-        if rewrites_all:
-            log.warning("filling a changelog that was made again from the table", partition=partition)
-            await self._rewrite(partition, ours, first)
-        elif first:
-            await self._write(partition, ours, _slices(iter(first)), positions)
-        await self._migrate_heads(partition, ours)
-        self._ours[partition] = ours
+        return positions, losses
 
     async def release(self) -> None:
         """No partition is ours any more; what is pending is dropped."""
@@ -199,12 +188,12 @@ class Ledgers:
             for acknowledge in pending.acknowledge:
                 acknowledge()
         self._polls, self._outgoing_bytes = 0, 0
-        self._waiting.clear()
-        self._room.set()
+        self._more_waits.clear()
+        self._has_room.set()
         await asyncio.gather(*(each.writer.close() for each in ours.values()))
 
     def owns(self, partition: int) -> bool:
-        """Whether news of a partition can be taken in now."""
+        """Whether updates of a partition can be taken in now."""
         return partition in self._ours and not self._ours[partition].writer.is_lost
 
     def taken_to(self, partition: int, topic: str) -> int:
@@ -242,41 +231,41 @@ class Ledgers:
             acknowledge()
         self._lose()
 
-    def news_of(self, partition: int, store_id: StoreId) -> News:
-        """The news of one store, to be added to."""
+    def updates_of(self, partition: int, store_id: StoreId) -> Updates:
+        """The updates of one store, to be added to."""
         pending = self._pending.get(partition) or self._of(partition)
-        return pending.news.get(store_id) or pending.news.setdefault(store_id, News())
+        return pending.updates.get(store_id) or pending.updates.setdefault(store_id, Updates())
 
-    def add_polls(self, partition: int, store_id: StoreId, codes: Int64s | list[int]) -> None:
-        """More polls of a store, as codes."""
-        held = self.news_of(partition, store_id).codes
-        if isinstance(codes, list):
-            held.fromlist(codes)
+    def add_polls(self, partition: int, store_id: StoreId, packed: Int64s | list[int]) -> None:
+        """More polls of a store, as packed polls."""
+        held = self.updates_of(partition, store_id).packed
+        if isinstance(packed, list):
+            held.fromlist(packed)
         else:
-            held.frombytes(codes.tobytes())
-        self._polls += len(codes)
+            held.frombytes(packed.tobytes())
+        self._polls += len(packed)
 
     def forget_polls(self, partition: int, store_id: StoreId, stamp: Stamp) -> None:
         """Forget the polls that came before this moment."""
-        news = self.news_of(partition, store_id)
-        before = news.forgets
-        news.forgets = (
+        updates = self.updates_of(partition, store_id)
+        before = updates.forgets
+        updates.forgets = (
             stamp if before is None else max(stamp, stamp._replace(timestamp_ms=before.timestamp_ms))
         )
-        self._polls -= len(news.codes)
-        del news.codes[:]
+        self._polls -= len(updates.packed)
+        del updates.packed[:]
 
     def is_forgotten(self, partition: int, store_id: StoreId, stamp: Stamp) -> bool:
         """Whether polls of a record that was written at `stamp` were forgotten since."""
         forgotten = decode_stamps(self._table.get(partition, stamps_key(store_id))).forgotten
         for batch in (self._flushing.get(partition), self._pending.get(partition)):
-            if batch is not None and store_id in batch.news:
-                forgotten = batch.news[store_id].forgotten_after(forgotten)
+            if batch is not None and store_id in batch.updates:
+                forgotten = batch.updates[store_id].forgotten_after(forgotten)
         return stamp < forgotten
 
     def knows(self, partition: int, store_id: StoreId) -> bool:
         """Whether the table has anything of a store."""
-        return self._table.get(partition, head_key(store_id)) is not None
+        return self._table.get(partition, summary_key(store_id)) is not None
 
     def accept_losses(self, partition: int, said_ms: int) -> None:
         """An operator knows of all losses that were noticed up to then, in milliseconds since 1970."""
@@ -284,7 +273,7 @@ class Ledgers:
         pending.accepts_losses_ms = max(pending.accepts_losses_ms, said_ms)
 
     def send(self, partition: int, outgoing: Outgoing) -> None:
-        """A record for elsewhere, to be sent with the news of `partition`."""
+        """A record for elsewhere, to be sent with the updates of `partition`."""
         self._of(partition).outgoing.append(outgoing)
         self._outgoing_bytes += len(outgoing.key or b"") + len(outgoing.value or b"")
 
@@ -297,51 +286,48 @@ class Ledgers:
         *,
         more_waits: bool,
     ) -> None:
-        """All news up to `next_offset` of a topic was added; acknowledge it once it is written.
+        """All updates up to `next_offset` of a topic was added; acknowledge it once it is written.
 
-        Where `more_waits` in the log, a flush can wait for it too: the more news a store has, the less each costs.
-        Waits itself while too much is in memory.
+        Where `more_waits` in the log, a flush can wait for it too: the more updates a store has, the less each
+        costs. Waits itself while too much is in memory.
         """
         pending = self._of(partition)
         self._ours[partition].taken[topic] = pending.positions[topic] = next_offset
         pending.acknowledge.append(acknowledge)
-        self._news_came.set()
-        (self._waiting.add if more_waits else self._waiting.discard)((topic, partition))
-        if self._waiting:
-            self._caught_up.clear()
-        else:
-            self._caught_up.set()
-        if self._polls > _MOST_PENDING_POLLS or self._outgoing_bytes > _MOST_OUTGOING_BYTES:
-            self._room.clear()
+        (self._more_waits.add if more_waits else self._more_waits.discard)((topic, partition))
+        self._on(Event.TAKEN_MORE_WAITS if self._more_waits else Event.TAKEN_ALL)
+        if self._polls > _MAX_PENDING_POLLS or self._outgoing_bytes > _MAX_OUTGOING_BYTES:
+            self._has_room.clear()
             self.hurry()
-            await self._room.wait()
+            await self._has_room.wait()
 
     def hurry(self) -> None:
         """Flush now: memory is full, or partitions are about to go."""
-        self._caught_up.set()
-        self._hurry.set()
+        self._on(Event.HURRY)
 
     async def keep_flushing(self) -> None:
-        """Flush a moment after news came, for ever. What a flush raises ends it: our caller stops the worker."""
+        """Flush when it is due, for ever. What a flush raises ends it: our caller stops the worker."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(NOTE_SECONDS / 2):
-                    await self._news_came.wait()
-            if not self._news_came.is_set():
-                self._note_idle_partitions()
-            try:
-                async with asyncio.timeout(_BACKLOG_SECONDS):
-                    await self._a_reason_to_flush()
-            except TimeoutError:
-                self._waiting.clear()  # some may be of partitions that left
+            await self._until_it_is_due()
             await self.flush()
+            self._on(Event.FLUSH_ENDS)
 
-    async def _a_reason_to_flush(self) -> None:
-        """Returns a moment after all that is in the log was taken, or at once in a hurry."""
-        await self._caught_up.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._flush_seconds):
-                await self._hurry.wait()
+    async def _until_it_is_due(self) -> None:
+        while self._timing.state is not State.DUE:
+            self._timing_changed.clear()
+            ends_s = self._timing.ends_s()
+            left_s = NOTE_SECONDS / 2 if ends_s is None else max(0.0, ends_s - time.monotonic())
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._timing_changed.wait()
+            except TimeoutError:
+                self._more_waits.clear()  # some may be of partitions that left
+                self._note_idle_partitions()
+                self._on(Event.TIME_IS_UP)
+
+    def _on(self, event: Event) -> None:
+        if self._timing.on(event, time.monotonic()):
+            self._timing_changed.set()
 
     def _note_idle_partitions(self) -> None:
         """Have the positions written where nothing was for long.
@@ -356,36 +342,38 @@ class Ledgers:
 
     async def flush(self) -> None:
         """Write all that is pending and acknowledge it."""
-        for event in (self._news_came, self._caught_up, self._hurry):
-            event.clear()
+        self._on(Event.FLUSH_BEGINS)
         POLLS_TAKEN.inc(self._polls)
         self._flushing, self._pending, self._polls, self._outgoing_bytes = self._pending, {}, 0, 0
         few = self._few()
-        settled = self._settling.settled(few) if few else {}
+        merged = self._merger.merged(few) if few else {}
         await asyncio.gather(
-            *(self._flush(*each, settled.get(each[0])) for each in self._flushing.items()),
+            *(
+                self._flush(partition, pending, merged.get(partition))
+                for partition, pending in self._flushing.items()
+            ),
         )
         self._flushing = {}
-        self._room.set()
+        self._has_room.set()
 
     def _is_ours(self, partition: int, pending: _Pending) -> bool:
-        """Whether the partition is ours as it was when its news came."""
+        """Whether the partition is ours as it was when its updates came."""
         return partition in self._ours and self._ours[partition].writer is pending.writer
 
-    def _few(self) -> list[StoreNews]:
-        """The news of partitions that have little of it: all of these are settled in one go."""
-        few: list[StoreNews] = []
+    def _few(self) -> list[StoreUpdates]:
+        """The updates of partitions that have little of it: all of these are merged in one go."""
+        few: list[StoreUpdates] = []
         for partition, pending in self._flushing.items():
-            if self._is_ours(partition, pending) and len(few) + len(pending.news) <= _SLICE:
-                few += _store_news(partition, pending.news.items())
+            if self._is_ours(partition, pending) and len(few) + len(pending.updates) <= _SLICE:
+                few += _store_updates(partition, pending.updates.items())
         return few
 
-    async def _flush(self, partition: int, pending: _Pending, settled: SettledRows | None) -> None:
-        """Write one partition's news; where they are few, they are settled already."""
+    async def _flush(self, partition: int, pending: _Pending, merged: MergedRows | None) -> None:
+        """Write one partition's updates; where they are few, they are merged already."""
         ours = self._ours.get(partition)
         try:
             if ours is not None and self._is_ours(partition, pending):
-                flush = self._settled(partition, pending, settled)
+                flush = self._merged(partition, pending, merged)
                 await self._write(partition, ours, flush, pending.positions, pending.outgoing)
         except WriterLost as error:
             if self._ours.get(partition) is ours:
@@ -393,25 +381,29 @@ class Ledgers:
         for acknowledge in pending.acknowledge:
             acknowledge()
 
-    async def _write(
+    async def _write(  # noqa: PLR0917  # what is written, then what goes with it
         self,
         partition: int,
         ours: _Partition,
         slices: AsyncIterator[Rows],
         positions: Mapping[str, int],
         outgoing: Sequence[Outgoing] = (),
+        refill: Iterable[tuple[bytes, bytes | None]] = (),
     ) -> None:
         """One flush: to the broker, and when that has it, to the table.
 
-        Where the table then fails, what we raise ends the worker: it must never flush on that table again.
+        `refill`: rows that the table has, and the changelog not. Where the table then fails, what we raise ends the
+        worker: it must never flush on that table again.
         """
         batch, began_s = RowBatch(), time.time()
 
         async def noted() -> AsyncIterator[Rows]:
+            for part in batches(iter(refill), _REWRITTEN_AT_ONCE):
+                yield part
             async for rows in slices:
                 batch.add(rows)
                 yield rows
-            last = [*self._about(partition, ours), (META_POSITIONS, _encoded(positions))]
+            last = [*self._about(partition, ours), (POSITIONS_KEY, encode_positions(positions))]
             batch.add(last)
             yield last
 
@@ -421,46 +413,36 @@ class Ledgers:
         batch.write(self._table.rows(partition), offset, began_s)
         ours.written, ours.written_s = dict(positions), time.monotonic()
 
-    async def _rewrite(self, partition: int, ours: _Partition, changed: Rows) -> None:
-        """Write all rows of a table to a changelog that has none, and those that change with it, in one flush."""
-        table, batch, began_s = self._table.rows(partition), RowBatch(), time.time()
-        rows = (row for row in rows_of(table) if row[0] != META_POSITIONS)
-        last = [*changed, *self._about(partition, ours), (META_POSITIONS, _encoded(ours.taken))]
-        batch.add(last)
-        offset = await ours.writer.write(_slices(chain(rows, last)), (), ours.taken)
-        batch.write(table, offset, began_s)
-
-    async def _settled(
-        self, partition: int, pending: _Pending, settled: SettledRows | None
+    async def _merged(
+        self, partition: int, pending: _Pending, merged: MergedRows | None
     ) -> AsyncIterator[Rows]:
-        """The rows that pending news changes, some stores at a time unless they are settled already."""
-        reached = decode_extent(self._table.get(partition, META_EXTENT))
-        extent, recounts = Extent(), False
-        for each in self._slices_of(partition, pending) if settled is None else (settled,):
-            extent, recounts = extent | each.extent, recounts or each.forgotten.bounds(reached)
+        """The rows that pending updates change, some stores at a time unless they are merged already."""
+        high_water = HighWaterKeeper(decode_high_water(self._table.get(partition, HIGH_WATER_KEY)))
+        for each in self._slices_of(partition, pending) if merged is None else (merged,):
+            high_water.add(each.high_water, each.forgotten)
             yield each.rows
             await asyncio.sleep(0)
-        if recounts:
-            reached = await self._settling.counted_extent(partition, without=pending.news)
-        if recounts or reached | extent != reached:
-            yield [(META_EXTENT, encode_extent(reached | extent))]
+        others = None
+        if high_water.must_count:
+            others = await self._merger.counted_high_water(partition, without=pending.updates)
+        if (mark := high_water.after(others)) is not None:
+            yield [(HIGH_WATER_KEY, encode_high_water(mark))]
         if pending.accepts_losses_ms:
             yield list(self._losses_accepted(partition, pending.accepts_losses_ms))
 
-    def _slices_of(self, partition: int, pending: _Pending) -> Iterator[SettledRows]:
-        for part in batches(_store_news(partition, pending.news.items()), _SLICE):
-            yield self._settling.settled(part)[partition]
+    def _slices_of(self, partition: int, pending: _Pending) -> Iterator[MergedRows]:
+        for part in batches(_store_updates(partition, pending.updates.items()), _SLICE):
+            yield self._merger.merged(part)[partition]
 
     def _about(self, partition: int, ours: _Partition) -> list[tuple[bytes, bytes | None]]:
         """What a table says of itself, where it does not say so yet."""
-        ids = {**decode_topics(self._table.get(partition, META_TOPICS)), **ours.topic_ids}
+        ids = {**decode_topics(self._table.get(partition, TOPICS_KEY)), **ours.topic_ids}
         said = {
             FORMAT_KEY: encode_format(),
-            META_ZONE_DATABASE: self._table.get(partition, META_ZONE_DATABASE) or ZONE_DATABASE.encode(),
-            META_PARTITIONS: str(self._partitions).encode(),
-            META_TOPICS: encode_topics(ids),
-            _META_SWEPT: self._table.get(partition, _META_SWEPT)
-            or b"%d" % (time.time_ns() // (1000 * DAY_US)),
+            ZONE_DATABASE_KEY: self._table.get(partition, ZONE_DATABASE_KEY) or ZONE_DATABASE.encode(),
+            PARTITIONS_KEY: str(self._partitions).encode(),
+            TOPICS_KEY: encode_topics(ids),
+            SWEPT_KEY: self._table.get(partition, SWEPT_KEY) or b"%d" % (time.time_ns() // (1000 * DAY_US)),
         }
         return [(key, value) for key, value in said.items() if self._table.get(partition, key) != value]
 
@@ -488,51 +470,17 @@ class Ledgers:
             if left != losses:
                 yield key, encode_losses(left) if left else None
 
-    def _migration(self, partition: int) -> list[tuple[bytes, bytes | None]]:
-        """From format 1: the rows of positions become one."""
-        if format_of(self._table.get(partition, FORMAT_KEY)) == TABLE_FORMAT:
-            return []
-        return [(key, None) for key in self._table.keys(partition, APPLIED_PREFIX)]
-
     def _old_stamps(self, partition: int) -> Iterator[tuple[bytes, bytes | None]]:
         """The stamps of stores that were forgotten long ago, looked for once a month."""
         today = time.time_ns() // (1000 * DAY_US)
-        if today - int(self._table.get(partition, _META_SWEPT) or today) < _SWEEP_DAYS:
+        if today - int(self._table.get(partition, SWEPT_KEY) or today) < _SWEEP_DAYS:
             return
         for key in self._table.keys(partition, STAMPS_PREFIX):
-            head = HEAD_PREFIX + key.removeprefix(STAMPS_PREFIX)
+            summary = SUMMARY_PREFIX + key.removeprefix(STAMPS_PREFIX)
             stamps = decode_stamps(self._table.get(partition, key))
-            if today - stamps.changed_day > _STAMPS_DAYS and self._table.get(partition, head) is None:
+            if today - stamps.changed_day > _STAMPS_DAYS and self._table.get(partition, summary) is None:
                 yield key, None
-        yield _META_SWEPT, str(today).encode()
-
-    async def _migrate_heads(self, partition: int, ours: _Partition) -> None:
-        """Count how far polls reach where an older version did not; rebuild heads of another zone database.
-
-        See SPEC 2.4.
-        """
-        is_empty = next(self._table.head_keys(partition), None) is None
-        made_with = self._table.get(partition, META_ZONE_DATABASE)
-        if is_empty:
-            return
-        if self._table.get(partition, META_EXTENT) is None:
-            reached = await self._settling.counted_extent(partition)
-            await self._write(
-                partition, ours, _slices(iter([(META_EXTENT, encode_extent(reached))])), ours.taken
-            )
-        if made_with == ZONE_DATABASE.encode():
-            return
-        log.info(
-            "rebuilding for another zone database", partition=partition, was=made_with, now=ZONE_DATABASE
-        )
-        await self._write(partition, ours, self._rebuilt(partition), ours.taken)
-
-    async def _rebuilt(self, partition: int) -> AsyncIterator[Rows]:
-        for keys in batches(self._table.head_keys(partition), _SLICE):
-            part = ((StoreId(key[1:].decode()), News(derives_anew=True)) for key in keys)
-            yield self._settling.settled(list(_store_news(partition, part)))[partition].rows
-            await asyncio.sleep(0)
-        yield [(META_ZONE_DATABASE, ZONE_DATABASE.encode())]
+        yield SWEPT_KEY, str(today).encode()
 
     def _of(self, partition: int) -> _Pending:
         pending = self._pending.get(partition)
@@ -542,15 +490,12 @@ class Ledgers:
         return pending
 
 
-def _store_news(partition: int, news: Iterable[tuple[StoreId, News]]) -> Iterator[StoreNews]:
-    return (StoreNews(partition, *each) for each in news)
+def _store_updates(partition: int, updates: Iterable[tuple[StoreId, Updates]]) -> Iterator[StoreUpdates]:
+    return (StoreUpdates(partition, *each) for each in updates)
 
 
-def _encoded(taken: Mapping[str, int]) -> bytes:
-    """The row of positions; a topic that nothing was taken from has none."""
-    return encode_positions({topic: offset for topic, offset in taken.items() if offset})
-
-
-async def _slices(rows: Iterator[tuple[bytes, bytes | None]]) -> AsyncIterator[Rows]:
-    for part in batches(rows, _REWRITTEN_AT_ONCE):
-        yield part
+async def _chained(first: Rows, then: AsyncIterator[Rows]) -> AsyncIterator[Rows]:
+    if first:
+        yield first
+    async for rows in then:
+        yield rows

@@ -16,7 +16,7 @@ from tests.chaos.sending import AS_OF_US
 from tests.chaos.tape import Tape
 from tests.oracle import HEADER, oracle_report
 
-_MOST_LINES: Final = 6
+_MAX_LINES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def _row(store_id: str, known: Known) -> str:
 def difference(text: str, expected: str) -> str:
     """The first lines in which two reports differ."""
     found, wanted = set(text.splitlines()), set(expected.splitlines())
-    lines = [f"  has   {line}" for line in sorted(found - wanted)[:_MOST_LINES]]
-    lines += [f"  wants {line}" for line in sorted(wanted - found)[:_MOST_LINES]]
+    lines = [f"  has   {line}" for line in sorted(found - wanted)[:_MAX_LINES]]
+    lines += [f"  wants {line}" for line in sorted(wanted - found)[:_MAX_LINES]]
     return "\n".join(lines) or "  other order"
 
 
@@ -143,5 +143,5 @@ def _uneven(what: str, found: Iterable[Any], wanted: Iterable[Any]) -> list[Faul
             left.remove(each)
         else:
             twice.append(each)
-    faults = [Fault(what, f"missing {left[:_MOST_LINES]}, {len(left)} in all")] if left else []
-    return faults + ([Fault(what, f"too many {twice[:_MOST_LINES]}, {len(twice)} in all")] if twice else [])
+    faults = [Fault(what, f"missing {left[:_MAX_LINES]}, {len(left)} in all")] if left else []
+    return faults + ([Fault(what, f"too many {twice[:_MAX_LINES]}, {len(twice)} in all")] if twice else [])

@@ -30,7 +30,7 @@ TOPICS: Final = (POLLS, HOURS, ZONES)
 STAMP_HEADER: Final = "storepulse.stamp"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_AHEAD_US: Final = 5 * 60 * 1_000_000
+_MAX_AHEAD_US: Final = 5 * 60 * 1_000_000
 _DAY_TIME: Final = re.compile(r"\d\d:\d\d:\d\d")
 _STATUS_OF: Final = {"A": "active", "I": "inactive"}
 
@@ -203,7 +203,7 @@ def read(record: Written) -> Said:
         raise Bad("not the JSON this topic takes") from None
     if key is not None and key != store_id:
         raise Bad("key differs from the value's store")
-    latest_us = record.first_written.timestamp_ms * 1000 + _MOST_AHEAD_US
+    latest_us = record.first_written.timestamp_ms * 1000 + _MAX_AHEAD_US
     if record.topic == POLLS:
         return _polls(store_id, message, latest_us)
     return Said(store_id, _rows(message) if record.topic == HOURS else _zone(message))

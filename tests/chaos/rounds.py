@@ -31,7 +31,7 @@ TOTALS: "Counter[str]" = Counter()
 
 _SETTLE_SECONDS: Final = 45.0
 _PAUSE_SECONDS: Final = 0.2
-_MOST_FAULTS: Final = 8
+_MAX_FAULTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Verdict:
     def __str__(self) -> str:
         kinds = Counter(fault.kind for fault in self.faults)
         head = f"{self.name}: {dict(kinds) or 'no fault'}; {dict(self.counts)}"
-        return "\n".join((head, *map(str, self.faults[:_MOST_FAULTS])))
+        return "\n".join((head, *map(str, self.faults[:_MAX_FAULTS])))
 
 
 def play(story: Story, ground: Ground, folder: Path) -> Verdict:

@@ -32,7 +32,7 @@ ZONE_NAMES: Final = (
     "Asia/Kolkata",
     "Pacific/Auckland",
 )
-_MOST_SKEW_MS: Final = 20_000
+_MAX_SKEW_MS: Final = 20_000
 _WEIGHTS: Final = {
     "single": 8,
     "many": 5,
@@ -194,7 +194,7 @@ class Sending:
         """Some producers' clocks are off."""
         if self._chance.random() < 0.7:
             return note
-        skew_ms = self._chance.randrange(-_MOST_SKEW_MS, _MOST_SKEW_MS)
+        skew_ms = self._chance.randrange(-_MAX_SKEW_MS, _MAX_SKEW_MS)
         return Note(note.topic, note.partition, note.key, note.value, skew_ms)
 
     def _elsewhere(self, note: Note) -> Note:

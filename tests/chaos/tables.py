@@ -15,22 +15,15 @@ import numpy as np
 import rocksdict
 
 from query_api.snapshots.secondaries import Secondaries
+from schemas.arrays import NO_INTS, Int64s
 from schemas.positions import Positions
+from schemas.rows.day_blocks import day_block_key, decode_day_blocks
+from schemas.rows.local import WHOLE_KEY
+from schemas.rows.positions import decode_positions
+from schemas.rows.summaries import FIRST_SUMMARY, SUMMARIES_END, SUMMARY_PREFIX, decode_summaries
 from schemas.settings import Settings
-from schemas.state import (
-    HEAD_END,
-    HEAD_FIRST,
-    HEAD_PREFIX,
-    NO_INTS,
-    Int64s,
-    decode_heads,
-    decode_pages,
-    decode_positions,
-    page_key,
-)
 from schemas.table_scans import rows_of
 from schemas.values import StoreId
-from schemas.whole import WHOLE_KEY
 from stream.core.cells import CELLS, COLUMNS, UNITS_US, hundredths
 from stream.core.totals import totals
 from stream.core.windows import windows
@@ -74,16 +67,16 @@ class WholeTable:
 
     def rows(self, as_of_us: int) -> dict[str, str]:
         """The rows of the report, by store."""
-        heads = list(self._scan(HEAD_FIRST, HEAD_END))
-        ids = [StoreId(key.removeprefix(HEAD_PREFIX).decode()) for key, _ in heads]
+        summaries = list(self._scan(FIRST_SUMMARY, SUMMARIES_END))
+        ids = [StoreId(key.removeprefix(SUMMARY_PREFIX).decode()) for key, _ in summaries]
         if not ids:
             return {}
 
         def load_day(store: int, day: int) -> Int64s:
-            page = self.value(page_key(ids[store], day))
-            return NO_INTS if page is None else decode_pages([day], [page])[0]
+            day_block = self.value(day_block_key(ids[store], day))
+            return NO_INTS if day_block is None else decode_day_blocks([day], [day_block])[0]
 
-        every = totals(decode_heads([value for _, value in heads]), windows(as_of_us), load_day)
+        every = totals(decode_summaries([value for _, value in summaries]), windows(as_of_us), load_day)
         texts = np.array(CELLS, object)
         cells = [
             texts[hundredths(spent_us, unit_us)].tolist()

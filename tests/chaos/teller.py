@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.positions import Positions
-from schemas.topics import MOST_RECORD_BYTES
+from schemas.topics import MAX_RECORD_BYTES
 from tests.chaos.actions import Note
 
 _OUTAGE_MS: Final = 300_000
@@ -67,7 +67,7 @@ class Teller:
             bootstrap_servers=self._bootstrap,
             enable_idempotence=True,
             request_timeout_ms=_OUTAGE_MS,
-            max_request_size=MOST_RECORD_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
         )
         try:
             async with producer:

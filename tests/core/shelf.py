@@ -1,110 +1,110 @@
-"""A store's pages on a shelf: what the table does for the ledger, in memory."""
+"""A store's day blocks on a shelf: what the table does for the write-behind, in memory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from schemas.state import (
-    EMPTY_HEAD,
-    EMPTY_PAGE,
-    Head,
-    Int64s,
-    decode_days,
-    decode_head,
-    decode_heads,
-    decode_pages,
-    encode_heads,
-    encode_pages,
-    encode_schedule,
+from schemas.arrays import Int64s
+from schemas.opening_hours import OpeningHours, Week
+from schemas.rows.day_blocks import EMPTY_DAY_BLOCK, decode_day_blocks, encode_day_blocks
+from schemas.rows.summaries import (
+    EMPTY_SUMMARY,
+    decode_day_counts,
+    decode_summaries,
+    decode_summary,
+    encode_summaries,
 )
-from schemas.values import Poll, Week, code_of
-from stream.core.merge import NewsColumns, settle
+from schemas.summaries import StoreSummary
+from schemas.values import Poll, pack_poll
+from stream.core.merge import UpdateColumns, merge
 
 Row = bytes
-Pages = dict[int, bytes]
+DayBlocks = dict[int, bytes]
 
 
 class Shelf:
-    """One store's head and pages, kept as the bytes that the table would hold."""
+    """One store's summary and day blocks, kept as the bytes that the table would hold."""
 
     def __init__(self, zone: str | None = None, week: Week | None = None, retention_days: int = 14) -> None:
-        self._head = EMPTY_HEAD
-        self._pages: Pages = {}
+        self._summary = EMPTY_SUMMARY
+        self._day_blocks: DayBlocks = {}
         self._retention_days = retention_days
         if zone is not None or week is not None:
-            self.reschedule(zone, week)
+            self.set_hours(zone, week)
 
     @property
-    def head(self) -> Head:
-        return decode_head(self._head)
+    def summary(self) -> StoreSummary:
+        return decode_summary(self._summary)
 
     @property
-    def bytes(self) -> tuple[bytes, Pages]:
-        return self._head, self._pages
+    def bytes(self) -> tuple[bytes, DayBlocks]:
+        return self._summary, self._day_blocks
 
     def load(self, days: Iterable[int]) -> Int64s:
-        known = [day for day in days if day in self._pages]
-        return decode_pages(known, [self._pages[day] for day in known])[0]
+        known = [day for day in days if day in self._day_blocks]
+        return decode_day_blocks(known, [self._day_blocks[day] for day in known])[0]
 
     def add(self, polls: Iterable[Poll]) -> "Shelf":
-        settle_together([self], [list(polls)], retention_days=self._retention_days)
+        merge_together([self], [list(polls)], retention_days=self._retention_days)
         return self
 
-    def reschedule(self, zone: str | None, week: Week | None) -> "Shelf":
-        settle_together([self], [[]], {0: encode_schedule(zone, week)}, retention_days=self._retention_days)
+    def set_hours(self, zone: str | None, week: Week | None) -> "Shelf":
+        merge_together([self], [[]], {0: OpeningHours(zone, week)}, retention_days=self._retention_days)
         return self
 
     def forget_polls(self) -> None:
-        settle_together([self], [[]], forgets=[True], retention_days=self._retention_days)
-        self._pages.clear()
+        merge_together([self], [[]], forgets=[True], retention_days=self._retention_days)
+        self._day_blocks.clear()
 
     def add_but_crash(self, polls: Iterable[Poll], rows_written: int) -> None:
-        """Merge polls, of whose rows only the first few are written (see stream.core.merge.Settled)."""
-        settle_together([self], [list(polls)], retention_days=self._retention_days, rows_written=rows_written)
+        """Merge polls, of whose rows only the first few are written (see stream.core.merge.Merged)."""
+        merge_together([self], [list(polls)], retention_days=self._retention_days, rows_written=rows_written)
 
-    def writes(self, head: Row, dropped: Iterable[int], pages: Pages) -> list[Callable[[], object]]:
+    def writes(
+        self, summary: Row, dropped: Iterable[int], day_blocks: DayBlocks
+    ) -> list[Callable[[], object]]:
         return [
-            partial(setattr, self, "_head", head),
-            *(partial(self._pages.pop, day, None) for day in dropped),
-            *(partial(self._pages.__setitem__, day, page) for day, page in pages.items()),
+            partial(setattr, self, "_summary", summary),
+            *(partial(self._day_blocks.pop, day, None) for day in dropped),
+            *(partial(self._day_blocks.__setitem__, day, day_block) for day, day_block in day_blocks.items()),
         ]
 
-    def codes(self) -> Int64s:
-        return self.load(sorted(self._pages))
+    def packed(self) -> Int64s:
+        return self.load(sorted(self._day_blocks))
 
 
-def settle_together(
+def merge_together(
     shelves: Sequence[Shelf],
     polls: Sequence[Sequence[Poll]],
-    schedules: Mapping[int, bytes] | None = None,
+    opening_hours: Mapping[int, OpeningHours] | None = None,
     *,
     forgets: Sequence[bool] | None = None,
     retention_days: int = 14,
     rows_written: int | None = None,
 ) -> None:
-    """Settle news of several stores in one go; of each only the first rows are written, if a number says so."""
+    """Settle updates of several stores in one go; of each only the first rows are written, if a number says so."""
 
     def load(stores: Int64s, days: Int64s) -> tuple[Int64s, Int64s]:
-        pages = zip(stores.tolist(), days.tolist(), strict=True)
-        values = [shelves[store].bytes[1].get(day, EMPTY_PAGE) for store, day in pages]
-        return decode_pages(days.tolist(), values)
+        day_blocks = zip(stores.tolist(), days.tolist(), strict=True)
+        values = [shelves[store].bytes[1].get(day, EMPTY_DAY_BLOCK) for store, day in day_blocks]
+        return decode_day_blocks(days.tolist(), values)
 
-    news = NewsColumns(
+    updates = UpdateColumns(
         forgets=np.array(forgets or [False] * len(shelves)),
-        schedules=schedules or {},
+        opening_hours=opening_hours or {},
         first=np.cumsum([0, *map(len, polls)]),
-        codes=np.array(
-            [code_of(poll.at_us, poll.status) for of_store in polls for poll in of_store], np.int64
+        packed=np.array(
+            [pack_poll(poll.at_us, poll.status) for of_store in polls for poll in of_store], np.int64
         ),
     )
     values = [shelf.bytes[0] for shelf in shelves]
-    settled = settle(decode_heads(values), decode_days(values), news, load, retention_days)
-    written = encode_pages(settled.pages.days, settled.pages.counts, settled.pages.codes)
-    heads = encode_heads(settled.heads, settled.days)
-    for number, (shelf, head) in enumerate(zip(shelves, heads, strict=True)):
-        dropped = settled.dropped_days[settled.dropped_stores == number].tolist()
-        mine = np.flatnonzero(settled.pages.stores == number).tolist()
-        pages = {int(settled.pages.days[at]): written[at] for at in mine}
-        for write in shelf.writes(head, dropped, pages)[:rows_written]:
+    merged = merge(decode_summaries(values), decode_day_counts(values), updates, load, retention_days)
+    written = encode_day_blocks(merged.day_blocks.days, merged.day_blocks.counts, merged.day_blocks.packed)
+    summaries = encode_summaries(merged.summaries, merged.days)
+    for number, (shelf, summary) in enumerate(zip(shelves, summaries, strict=True)):
+        dropped = merged.dropped_days[merged.dropped_stores == number].tolist()
+        mine = np.flatnonzero(merged.day_blocks.stores == number).tolist()
+        day_blocks = {int(merged.day_blocks.days[at]): written[at] for at in mine}
+        for write in shelf.writes(summary, dropped, day_blocks)[:rows_written]:
             write()

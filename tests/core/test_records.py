@@ -12,27 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import (
-    cut_to_size,
-    dead_letter_headers,
-    decode_hours,
-    decode_polls,
-    decode_zone,
-    encode_poll,
-    encode_polls,
-)
-from schemas.many_polls import RejectedPolls
-from schemas.state import decode_schedule, encode_schedule
-from schemas.values import (
-    DAY_US,
-    HoursRow,
-    Rejected,
-    RejectReason,
-    StoreId,
-    parse_day_time,
-    parse_known_store_id,
-    parse_store_id,
-)
+from schemas.events.dead_letters import cut_to_size, dead_letter_headers
+from schemas.events.hours import decode_hours
+from schemas.events.many_polls import RejectedPolls
+from schemas.events.polls import decode_polls, encode_poll, encode_polls
+from schemas.events.zones import decode_zone
+from schemas.opening_hours import HoursRow, OpeningHours, parse_day_time
+from schemas.rows.opening_hours import decode_opening_hours, encode_opening_hours
+from schemas.values import DAY_US, Rejected, RejectReason, StoreId, parse_known_store_id, parse_store_id
 from stream.brokers.partitions import partition_of
 from tests.builders import utc
 
@@ -43,7 +30,8 @@ BAD_TIME, UNKNOWN_STATUS = RejectReason.BAD_TIME, RejectReason.UNKNOWN_STATUS
 
 FIND_OUT = """
     import resource, sys, time
-    from schemas.events import decode_hours, decode_polls
+    from schemas.events.hours import decode_hours
+    from schemas.events.polls import decode_polls
     value, decode = eval(f"({sys.argv[1]})"), sys.argv[2]
     def most_kb():
         with open("/proc/self/status") as status:
@@ -65,12 +53,12 @@ def many(timestamps_us: str, statuses: str) -> bytes:
 
 
 def read(timestamps_us: str, statuses: str) -> tuple[list[int], dict[RejectReason, tuple[int, ...]]]:
-    """The codes of a many-polls record, and the places of its bad polls."""
+    """The packed polls of a many-polls record, and the places of its bad polls."""
     polls = decode_polls(b"s1", many(timestamps_us, statuses), RECORDED_MS)
-    assert polls.codes is not None
+    assert polls.packed is not None
     for rejected in polls.rejects.values():
         assert rejected.count == len(rejected.indexes)
-    return list(map(int, polls.codes)), {reason: each.indexes for reason, each in polls.rejects.items()}
+    return list(map(int, polls.packed)), {reason: each.indexes for reason, each in polls.rejects.items()}
 
 
 def reason_of(read: Callable[[], object]) -> RejectReason:
@@ -109,15 +97,15 @@ def reason_of(read: Callable[[], object]) -> RejectReason:
     ],
 )
 def test_an_element_that_is_no_instant_costs_only_itself(element: str) -> None:
-    codes, rejects = read(f"[{ELEVEN_US}, {element}, {NOON_US}]", "AAI")
-    assert codes == [ELEVEN_US * 2 + 1, NOON_US * 2]
+    packed, rejects = read(f"[{ELEVEN_US}, {element}, {NOON_US}]", "AAI")
+    assert packed == [ELEVEN_US * 2 + 1, NOON_US * 2]
     assert rejects == {BAD_TIME: (1,)}
 
 
 def test_polls_are_turned_away_for_the_first_thing_that_is_wrong_with_each() -> None:
     late = NOON_US + 300_000_001
-    codes, rejects = read(f"[{late}, -1, {late - 1}, 0, 7, 8, 9, 1.0, -2]", "xxAIx\u00e9 x")
-    assert codes == [(late - 1) * 2 + 1, 0]
+    packed, rejects = read(f"[{late}, -1, {late - 1}, 0, 7, 8, 9, 1.0, -2]", "xxAIx\u00e9 x")
+    assert packed == [(late - 1) * 2 + 1, 0]
     assert rejects == {
         RejectReason.TOO_FAR_AHEAD: (0,),
         RejectReason.BEFORE_1970: (1, 8),
@@ -154,9 +142,9 @@ def test_of_any_array_those_elements_count_that_are_whole_numbers(
 ) -> None:
     """What Python's own reader makes of the array is the judge."""
     letters = "A" * len(elements)
-    codes, rejects = read(json.dumps(elements, separators=separators), letters)
+    packed, rejects = read(json.dumps(elements, separators=separators), letters)
     sound = [at for at in elements if type(at) is int and 0 <= at <= NOON_US]
-    assert codes == [at * 2 + 1 for at in sound]
+    assert packed == [at * 2 + 1 for at in sound]
     assert sum(map(len, rejects.values())) == len(elements) - len(sound)
 
 
@@ -165,23 +153,23 @@ def test_a_record_of_many_pieces_reads_as_one_of_few(monkeypatch: pytest.MonkeyP
     record, letters = f"[{', '.join(elements)}]", "AIx-" * 50
     whole = read(record, letters)
     for size in (1, 7, 100):
-        monkeypatch.setattr("schemas.many_polls._PIECE_BYTES", size)
-        codes, rejects = read(record, letters)
-        assert (sorted(codes), rejects) == (sorted(whole[0]), whole[1])
+        monkeypatch.setattr("schemas.events.many_polls._PIECE_BYTES", size)
+        packed, rejects = read(record, letters)
+        assert (sorted(packed), rejects) == (sorted(whole[0]), whole[1])
 
 
 def test_millions_of_repeats_are_one_poll() -> None:
     polls = decode_polls(b"s1", many(f"[{','.join(['5'] * 600_000)}]", "A" * 600_000), RECORDED_MS)
-    assert polls.codes is not None
-    assert set(map(int, polls.codes)) == {11}
-    assert len(polls.codes) < 100
+    assert polls.packed is not None
+    assert set(map(int, polls.packed)) == {11}
+    assert len(polls.packed) < 100
 
 
 def test_a_usual_record_keeps_its_polls_in_their_order() -> None:
     at_us = [ELEVEN_US - DAY_US * (nth % 5) + nth for nth in range(50_000)]
     polls = decode_polls(b"s1", encode_polls(StoreId("s1"), at_us, "AI" * 25_000), RECORDED_MS)
-    assert polls.codes is not None
-    assert np.asarray(polls.codes).tolist() == [at * 2 + (nth % 2 == 0) for nth, at in enumerate(at_us)]
+    assert polls.packed is not None
+    assert np.asarray(polls.packed).tolist() == [at * 2 + (nth % 2 == 0) for nth, at in enumerate(at_us)]
     assert not polls.rejects
 
 
@@ -218,16 +206,16 @@ def test_of_a_name_that_stands_twice_the_last_one_holds() -> None:
     value = (
         b'{"store_id": "s2", "timestamps_us": ["x"], "timestamps_us": [1], "statuses": "I", "store_id": "s1"}'
     )
-    assert decode_polls(b"s1", value, RECORDED_MS).codes == [2]
+    assert decode_polls(b"s1", value, RECORDED_MS).packed == [2]
     value = b'{"store_id": "s1", "timestamps_us": [1], "timestamps_us": null, "status": "inactive",'
     value += b' "timestamp_utc": "1970-01-01"}'
-    assert decode_polls(b"s1", value, RECORDED_MS).codes == [0]
+    assert decode_polls(b"s1", value, RECORDED_MS).packed == [0]
 
 
 def test_a_million_unknown_names_are_ignored() -> None:
     unknown = ",".join(f'"k{nth}": 1e999999' for nth in range(1_000_000))
     value = f'{{{unknown}, "store_id": "s1", "status": "active", "timestamp_utc": "1970-01-01"}}'.encode()
-    assert decode_polls(b"s1", value, RECORDED_MS).codes == [1]
+    assert decode_polls(b"s1", value, RECORDED_MS).packed == [1]
 
 
 RECORDS = {
@@ -315,7 +303,7 @@ def test_a_store_that_an_older_version_took_can_be_forgotten(known: str) -> None
     key = known.encode()
     assert parse_known_store_id(known) == known
     assert decode_polls(key, None, RECORDED_MS).store_id == known
-    assert decode_polls(key, None, RECORDED_MS).codes is None
+    assert decode_polls(key, None, RECORDED_MS).packed is None
     assert decode_hours(key, None) == (known, None)
     assert decode_zone(key, None) == (known, None)
 
@@ -334,9 +322,10 @@ def test_no_cache_keeps_a_long_text() -> None:
     """60 of 400 kB each, all of them good: they are read, and gone. One cache of them would be 24 MB."""
     script = """
         import resource
-        from schemas.events import decode_polls, decode_zone, encode_poll, encode_zone
-        from schemas.state import decode_schedule, encode_schedule
-        from schemas.values import HoursRow, parse_day_time
+        from schemas.events.polls import decode_polls, encode_poll
+        from schemas.events.zones import decode_zone, encode_zone
+        from schemas.opening_hours import HoursRow, OpeningHours, parse_day_time
+        from schemas.rows.opening_hours import decode_opening_hours, encode_opening_hours
         from stream.brokers.partitions import partition_of
         def all_of(nth):
             long, blanks = f"{nth:06d}" + "x" * 400_000, " " * 400_000
@@ -344,8 +333,8 @@ def test_no_cache_keeps_a_long_text() -> None:
             decode_polls(f"{nth}{blanks}".encode(), encode_poll(f"{blanks}{nth}", "active", "2024-03-14"), 1 << 41)
             decode_zone(f"{nth}{blanks}".encode(), encode_zone(str(nth), "UTC"))
             parse_day_time(f"09:00:00.{nth:06d}{'0' * 400_000}")
-            week = tuple(HoursRow(0, at, nth) for at in range(5_000))
-            assert decode_schedule(encode_schedule("UTC", week)) == ("UTC", week)
+            hours = OpeningHours("UTC", tuple(HoursRow(0, at, nth) for at in range(5_000)))
+            assert decode_opening_hours(encode_opening_hours(hours)) == hours
         all_of(0)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for nth in range(60):
@@ -367,8 +356,8 @@ def test_what_no_cache_keeps_is_read_all_the_same() -> None:
     assert partition_of(long, 12) == partition_of(long, 12)
     assert parse_day_time("09:00:00." + "0" * 100) == parse_day_time("09:00")
     for count in (49, 50, 51, 2000):
-        week = tuple(HoursRow(1, at, 7) for at in range(count))
-        assert decode_schedule(encode_schedule("Asia/Kolkata", week)) == ("Asia/Kolkata", week)
+        hours = OpeningHours("Asia/Kolkata", tuple(HoursRow(1, at, 7) for at in range(count)))
+        assert decode_opening_hours(encode_opening_hours(hours)) == hours
 
 
 # Dead letters

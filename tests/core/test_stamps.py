@@ -8,16 +8,14 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from schemas.rows.stamps import LAYOUT, decode_stamps, encode_stamps
 from schemas.stamps import (
     NEVER,
     STAMP_HEADER,
-    STAMPS_BYTES,
     Held,
     LastSaid,
     Stamp,
     StoreStamps,
-    decode_stamps,
-    encode_stamps,
     forgetting,
     stamp_header,
     stamp_in,
@@ -80,7 +78,7 @@ def held_by_the_rule(history: History) -> str | None:
 
 
 def held_by_us(history: History) -> str | None:
-    """What is told and settled flush by flush, with nothing but bytes kept in between."""
+    """What is told and merged flush by flush, with nothing but bytes kept in between."""
     row, holds = None, None
     for chunk in history.chunks():
         said: LastSaid[str] = LastSaid()
@@ -89,7 +87,7 @@ def held_by_us(history: History) -> str | None:
                 said.say_direct(Stamp(arrival.timestamp_ms, RIGHT, offset), arrival.value)
             else:
                 said.say_stray(arrival.original, arrival.value)
-        held, value, is_new = said.settle(decode_stamps(row).hours)
+        held, value, is_new = said.resolve(decode_stamps(row).hours)
         holds = value if is_new else holds
         row = encode_stamps(StoreStamps(hours=held))
     return holds
@@ -169,7 +167,7 @@ STAMPS_V1 = bytes.fromhex(
 def test_what_version_1_wrote_is_read_for_ever() -> None:
     assert decode_stamps(STAMPS_V1) == STAMPS
     assert encode_stamps(STAMPS) == STAMPS_V1
-    assert len(STAMPS_V1) == STAMPS_BYTES
+    assert len(STAMPS_V1) == LAYOUT.itemsize
 
 
 def test_a_store_without_stamps_has_those_of_no_record() -> None:

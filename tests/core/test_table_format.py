@@ -1,39 +1,27 @@
 """What a table says of its format: readers of both formats, and how one of format 1 refuses a newer table."""
 
+from contextlib import suppress
+
 import pytest
 
-from schemas.state import (
-    FORMAT_KEY,
-    HEAD_FIRST,
-    META_POSITIONS,
-    META_TOPICS,
-    MalformedRow,
-    NewerState,
-    applied_key,
-    check_row,
-    decode_head,
-    decode_heads,
-    decode_positions,
-    decode_topics,
-    encode_format,
-    encode_positions,
-    encode_topics,
-    ends_flush,
-    format_of,
-    head_key,
-    page_key,
-    pages_prefix,
-    stamps_key,
-)
+from schemas.compatibility import NewerState, UnknownRow
+from schemas.rows.day_blocks import day_block_key, day_blocks_prefix
+from schemas.rows.facts import TOPICS_KEY, decode_topics, encode_topics
+from schemas.rows.kinds import KINDS, MalformedRow, RowKind, check_row
+from schemas.rows.losses import loss_key
+from schemas.rows.positions import POSITIONS_KEY, applied_key, decode_positions, encode_positions, ends_flush
+from schemas.rows.stamps import stamps_key
+from schemas.rows.summaries import FIRST_SUMMARY, summary_key
+from schemas.rows.table_format import FORMAT_KEY, decode_format, encode_format
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import StoreId
-from schemas.whole import loss_key
+from tests.core import dd7560e
 
 S1 = StoreId("s1")
-FORMAT_2 = bytes.fromhex("0200000000000000ffffffffffffffffffffffffffffffff0000000000000000")
-"""What stands under FORMAT_KEY in a table of format 2."""
-EMPTY_V1 = b"\1" + FORMAT_2[1:]
-"""A head of version 1 of which nothing is said."""
+EMPTY_V1 = bytes.fromhex("0100000000000000ffffffffffffffffffffffffffffffff0000000000000000")
+"""A summary of version 1 of which nothing is said."""
+FORMAT_2, FORMAT_3 = b"\2" + EMPTY_V1[1:], b"\3" + EMPTY_V1[1:]
+"""What stands under FORMAT_KEY in tables of these formats."""
 STAMPS_V1 = b"\1" + bytes(80)
 
 
@@ -41,38 +29,58 @@ STAMPS_V1 = b"\1" + bytes(80)
 
 
 def test_the_row_of_the_format_is_these_bytes() -> None:
-    assert (FORMAT_KEY, encode_format()) == (b"S\0", FORMAT_2)
+    assert (FORMAT_KEY, encode_format()) == (b"S\0", FORMAT_3)
 
 
-def test_who_knows_heads_of_version_1_alone_finds_one_of_version_2_and_refuses_in_words() -> None:
-    """The key is a head's by its first byte, and the value an empty head's but for its version.
-
-    These are the very readers that version 1 had, and still the ones for heads: of the report's scan, of one store,
-    and of the changelog (which looked at the first byte of key and value).
-    """
-    refusal = "stored head has format 2, this storepulse reads up to 1"
-    assert FORMAT_KEY.startswith(b"S")
-    with pytest.raises(NewerState, match=refusal):
-        decode_heads([EMPTY_V1, FORMAT_2, EMPTY_V1])
-    with pytest.raises(NewerState, match=refusal):
-        decode_head(FORMAT_2)
-    with pytest.raises(NewerState, match=refusal):
-        check_row(b"Ss1", FORMAT_2)
+@pytest.mark.parametrize("value", [FORMAT_2, FORMAT_3])
+def test_who_knows_summaries_of_version_1_alone_finds_a_newer_one_and_refuses_in_words(value: bytes) -> None:
+    with pytest.raises(dd7560e.Newer):
+        dd7560e.check_row(FORMAT_KEY, value)
 
 
-def test_the_row_of_the_format_stands_before_all_heads_and_is_no_head_to_us() -> None:
-    assert FORMAT_KEY < HEAD_FIRST <= head_key(StoreId("\1"))
-    check_row(FORMAT_KEY, FORMAT_2)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_dd7560e_leaves_out_no_row_that_we_write(kind: RowKind) -> None:
+    """It would under `skip`, without a word, if it took one for malformed: it must pass it on, or stop at it."""
+    key = kind.key + b"s1\0\0\0\0\1" if kind.is_prefix else kind.key
+    value = bytes((kind.version or 1,)) + bytes(15)
+    if kind.name == "day block":
+        value = b"\1" + bytes(10)
+    with suppress(dd7560e.Newer):
+        dd7560e.check_row(key, value)
+
+
+def test_a_row_of_a_kind_that_is_still_to_come_stops_dd7560e_and_us() -> None:
+    """Keys of new kinds begin with S NUL and a letter, their values with a version from 3 on."""
+    with pytest.raises(dd7560e.Newer):
+        dd7560e.check_row(b"S\0hs1", b"\3...")
+    with pytest.raises(NewerState, match="a row of an unknown kind"):
+        check_row(b"S\0hs1", b"\3...")
+
+
+@pytest.mark.parametrize("key", [b"Hs1", b"Zjunk", b"Msomething", b"S\0h", b"S\0hs1"])
+@pytest.mark.parametrize("value", [b"1", b"", None])
+def test_a_row_of_an_unknown_kind_is_newer_and_never_malformed(key: bytes, value: bytes | None) -> None:
+    """Also where it is deleted: whoever leaves out the deletion may have left out the row."""
+    with pytest.raises(UnknownRow) as refused:
+        check_row(key, value)
+    assert refused.value.key == key
+    assert "upgrade" in str(refused.value)
+
+
+def test_the_row_of_the_format_stands_before_all_summaries_and_is_no_summary_to_us() -> None:
+    assert FORMAT_KEY < FIRST_SUMMARY <= summary_key(StoreId("\1"))
+    check_row(FORMAT_KEY, FORMAT_3)
 
 
 def test_a_table_without_the_row_is_of_format_1_and_a_newer_one_is_refused() -> None:
-    assert format_of(None) == 1
-    assert format_of(FORMAT_2) == 2
+    assert decode_format(None) == 1
+    assert decode_format(FORMAT_2) == 2
+    assert decode_format(FORMAT_3) == 3
     with pytest.raises(
-        NewerState, match="stored table has format 3, this storepulse reads up to 2"
+        NewerState, match="stored table has format 4, this storepulse reads up to 3"
     ) as refused:
-        format_of(b"\3" + FORMAT_2[1:])
-    assert (refused.value.found, refused.value.known) == (3, 2)
+        decode_format(b"\4" + FORMAT_2[1:])
+    assert (refused.value.found, refused.value.known) == (4, 3)
 
 
 # Positions
@@ -104,19 +112,19 @@ def test_positions_and_topics_are_written_in_the_order_of_their_names() -> None:
 
 def test_a_flush_ends_with_the_row_of_positions_of_either_format() -> None:
     ends = {key for key in EVERY_KIND if ends_flush(key)}
-    assert ends == {META_POSITIONS, applied_key(POLLS)}
+    assert ends == {POSITIONS_KEY, applied_key(POLLS)}
 
 
 # Rows of the changelog
 
 EVERY_KIND = {
-    head_key(S1): EMPTY_V1,
-    page_key(S1, 19_796): b"\1" + bytes(10),
-    FORMAT_KEY: FORMAT_2,
+    summary_key(S1): EMPTY_V1,
+    day_block_key(S1, 19_796): b"\1" + bytes(10),
+    FORMAT_KEY: FORMAT_3,
     stamps_key(S1): STAMPS_V1,
     loss_key(POLLS): b'[[0,4,0,"why"]]',
-    META_POSITIONS: b"{}",
-    META_TOPICS: b"{}",
+    POSITIONS_KEY: b"{}",
+    TOPICS_KEY: b"{}",
     applied_key(POLLS): b"17",
     b"Mzone-database": b"2026f",
 }
@@ -137,9 +145,9 @@ def test_a_row_of_ours_passes_and_so_does_its_deletion(key: bytes) -> None:
         (b"__whole__", b"1", "no such key"),
         (b"Ss1", b"", "empty value"),
         (b"S\0", b"", "empty value"),
-        (b"Ss1", EMPTY_V1[:-1], "a head of 31 bytes"),
-        (b"Ss1", b"\1", "a head of 1 bytes"),
-        (pages_prefix(S1) + bytes(4), b"\1" + bytes(9), "a page of 10 bytes"),
+        (b"Ss1", EMPTY_V1[:-1], "a summary of 31 bytes"),
+        (b"Ss1", b"\1", "a summary of 1 bytes"),
+        (day_blocks_prefix(S1) + bytes(4), b"\1" + bytes(9), "a day block of 10 bytes"),
         (b"Mstamps\0s1", STAMPS_V1[:-1], "stamps of 80 bytes"),
     ],
 )
@@ -151,11 +159,11 @@ def test_a_row_that_none_of_ours_can_be_is_malformed(key: bytes | None, value: b
 @pytest.mark.parametrize(
     ("key", "value", "what"),
     [
-        (b"Ss1", b"\2" + EMPTY_V1[1:], "head has format 2, this storepulse reads up to 1"),
-        (pages_prefix(S1) + bytes(4), b"\2", "page has format 2, this storepulse reads up to 1"),
+        (b"Ss1", b"\3" + EMPTY_V1[1:], "summary has format 3, this storepulse reads up to 2"),
+        (day_blocks_prefix(S1) + bytes(4), b"\2", "day block has format 2, this storepulse reads up to 1"),
         (b"Mstamps\0s1", b"\2" + STAMPS_V1[1:], "stamps has format 2, this storepulse reads up to 1"),
         (b"Mstamps\0s1", b"\2", "stamps has format 2, this storepulse reads up to 1"),
-        (FORMAT_KEY, b"\3", "table has format 3, this storepulse reads up to 2"),
+        (FORMAT_KEY, b"\4", "table has format 4, this storepulse reads up to 3"),
     ],
 )
 def test_a_newer_row_is_refused_as_newer_whatever_its_size(key: bytes, value: bytes, what: str) -> None:

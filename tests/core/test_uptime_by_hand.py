@@ -2,8 +2,10 @@
 
 import pytest
 
-from schemas.state import NO_INTS, decode_heads
-from schemas.values import DAY_US, HOUR_US, MINUTE_US, week_of
+from schemas.arrays import NO_INTS
+from schemas.opening_hours import week_of
+from schemas.rows.summaries import decode_summaries
+from schemas.values import DAY_US, HOUR_US, MINUTE_US
 from stream.core.totals import totals
 from stream.core.windows import Window, windows
 from tests.builders import at, local, polls, rows, utc
@@ -12,8 +14,8 @@ from tests.core.shelf import Shelf
 
 def hours_in(shelf: Shelf, from_us: int, to_us: int) -> tuple[float, float]:
     """Uptime and downtime, in hours."""
-    heads = decode_heads([shelf.bytes[0]])
-    (total,) = totals(heads, [Window(from_us, to_us)], lambda _, day: shelf.load([day]))
+    summaries = decode_summaries([shelf.bytes[0]])
+    (total,) = totals(summaries, [Window(from_us, to_us)], lambda _, day: shelf.load([day]))
     return int(total.up_us[0]) / HOUR_US, int(total.down_us[0]) / HOUR_US
 
 
@@ -31,7 +33,7 @@ def test_monday_is_six_hours_up_and_two_down() -> None:
     assert hours_in(shelf, midnight, midnight + 24 * HOUR_US) == (6.0, 2.0)
 
 
-def test_status_carries_over_a_night_into_the_next_business_day() -> None:
+def test_status_carries_over_a_night_into_the_next_open_day() -> None:
     """Down at closing time stays down until a poll says otherwise.
 
     Mon 9       16 17            Tue 9   11      17
@@ -144,9 +146,9 @@ def test_polls_years_apart_cost_nothing_and_still_carry(status: str) -> None:
     assert hours_in(shelf, utc("2035-12-31"), utc("2036-01-01")) == expected
 
 
-def test_a_folded_day_whose_page_is_not_there_yet_keeps_no_report_from_being_made() -> None:
-    """Head and page are written one after the other; between the two the head's own marks must do."""
+def test_a_compacted_day_whose_day_block_is_not_there_yet_keeps_no_report_from_being_made() -> None:
+    """Summary and day block are written one after the other; between the two the summary's own changes must do."""
     changes = [f"Mon 10:{minute:02d} {'inactive' if minute % 2 else 'active'}" for minute in range(1, 40)]
-    heads = decode_heads([Shelf().add(polls(*changes)).bytes[0]])
-    every = totals(heads, windows(at("Mon 10:20")), lambda *_: NO_INTS)
+    summaries = decode_summaries([Shelf().add(polls(*changes)).bytes[0]])
+    every = totals(summaries, windows(at("Mon 10:20")), lambda *_: NO_INTS)
     assert [int(total.open_us[0]) for total in every] == [HOUR_US, DAY_US, 7 * DAY_US]

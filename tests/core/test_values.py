@@ -5,14 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import values
-from schemas.values import (
-    Rejected,
-    RejectReason,
-    parse_day_time,
-    parse_hours_row,
-    parse_timestamp,
-    parse_zone,
-)
+from schemas.opening_hours import parse_day_time, parse_hours_row, parse_zone
+from schemas.values import Rejected, RejectReason, parse_timestamp
 from tests.builders import utc
 
 _DIGITS = st.text("0123456789", min_size=0, max_size=8)

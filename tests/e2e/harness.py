@@ -146,7 +146,7 @@ def sample_data(folder: Path, stores: int = 200, days: int = 8, seed: int = 1) -
 
 
 def _command(args: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "scripts.cli.main", *map(str, args)]
+    return [sys.executable, "-m", "scripts.cli", *map(str, args)]
 
 
 def _environment(state: Path | None) -> dict[str, str]:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import encode_hours, encode_poll, encode_zone
+from schemas.events.hours import encode_hours
+from schemas.events.polls import encode_poll
+from schemas.events.zones import encode_zone
 from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS, ZONES

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from query_api.errors import QueryError
-from schemas.events import encode_poll
+from schemas.events.polls import encode_poll
 from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import POLLS

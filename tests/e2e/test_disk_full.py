@@ -35,7 +35,7 @@ def on_small_disk(disk: Path, megabytes: int, script: str) -> "subprocess.Comple
         [*_UNSHARE, "sh", "-c", f"mount -t tmpfs -o size={megabytes}m tmpfs '{disk}' && {script}"],
         env={
             "PATH": "/usr/bin:/bin",
-            "STOREPULSE": f"{sys.executable} -m scripts.cli.main",
+            "STOREPULSE": f"{sys.executable} -m scripts.cli",
             "HOME": str(disk.parent),
         },
         cwd=Path(__file__).parents[2],

@@ -56,7 +56,7 @@ def test_a_report_is_added_to_a_file_that_standard_output_leads_to(
     command = [
         sys.executable,
         "-m",
-        "scripts.cli.main",
+        "scripts.cli",
         "report",
         "--data",
         str(data),
@@ -81,7 +81,7 @@ def test_a_fifo_gets_the_report_and_stays_one(data: Path, expected: str, tmp_pat
 
 
 def test_a_reader_that_leaves_early_is_said_in_a_sentence(data: Path) -> None:
-    command = [sys.executable, "-m", "scripts.cli.main", "report", "--data", str(data), "--out", "-"]
+    command = [sys.executable, "-m", "scripts.cli", "report", "--data", str(data), "--out", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.close()

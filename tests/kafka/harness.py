@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 SESSION_SECONDS: Final = 3.0
 """How long after kill -9 a worker's partitions stay its own, here."""
-_MOST_SESSION_SECONDS: Final = 60.0
+_MAX_SESSION_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _ASK_SECONDS: Final = 30.0
 
@@ -60,7 +60,7 @@ class Process:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("STOREPULSE_")}
         with self.output.open("a") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.cli.main", *map(str, args)],
+                [sys.executable, "-m", "scripts.cli", *map(str, args)],
                 env={**clean, "STOREPULSE_STATE": str(state), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -259,7 +259,7 @@ def fleet(url: str, folder: Path, **settings: Any) -> Iterator[Fleet]:
 
 def _our_session(seconds: float) -> dict[str, object]:
     """The session as our setting; nothing where that does not go so far, and Faust's alone counts."""
-    return {"kafka_session_seconds": seconds} if seconds <= _MOST_SESSION_SECONDS else {}
+    return {"kafka_session_seconds": seconds} if seconds <= _MAX_SESSION_SECONDS else {}
 
 
 def _variables(settings: Mapping[str, object]) -> dict[str, str]:

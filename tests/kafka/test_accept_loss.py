@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from schemas.events.polls import ACCEPT_LOSS_HEADER
 from schemas.topics import POLLS
-from schemas.whole import ACCEPT_LOSS_HEADER
 from tests.e2e.harness import storepulse
 from tests.kafka.broker import Kafka
 from tests.kafka.harness import records_of

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from query_api.health import MOST_TRAILING_S
+from query_api.health import MAX_TRAILING_S
 from schemas.topics import POLLS
 from schemas.values import format_timestamp
 from tests.e2e.harness import until
@@ -93,14 +93,14 @@ def test_a_worker_that_stalls_without_leaving_is_noticed_by_the_lag(
     clean_kafka: Kafka, sample: Sample, tmp_path: Path
 ) -> None:
     """Its session outlasts the stall, so the broker takes it for alive."""
-    with fleet(clean_kafka.url, tmp_path, session_seconds=4 * MOST_TRAILING_S) as ours:
+    with fleet(clean_kafka.url, tmp_path, session_seconds=4 * MAX_TRAILING_S) as ours:
         worker = ours.ready_worker()
         api = host(ours, "host")
         api.wait_until_current()
         worker.send(signal.SIGSTOP)
         ours.replay(sample.folder)
         assert api.status() == 200
-        api.wait_for(503, 2 * MOST_TRAILING_S)
+        api.wait_for(503, 2 * MAX_TRAILING_S)
         health = api.health()
         assert health["parts"]["worker"] == "ok"
         assert "the worker is stuck, or too slow" in health["parts"]["state"]

@@ -13,10 +13,11 @@ from _pytest.mark.structures import ParameterSet
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it has no types
 
 from query_api.errors import StateRestoring
-from schemas.events import encode_poll
+from schemas.events.polls import encode_poll
+from schemas.rows.day_blocks import DAY_BLOCK_PREFIX
+from schemas.rows.summaries import EMPTY_SUMMARY, SUMMARY_PREFIX, SUMMARY_VERSION, summary_key
 from schemas.settings import Settings
-from schemas.state import EMPTY_HEAD, HEAD_PREFIX, HEAD_VERSION, PAGE_PREFIX, head_key
-from schemas.topics import CHANGELOG, DEAD_LETTERS, MOST_RECORD_BYTES, POLLS
+from schemas.topics import CHANGELOG, DEAD_LETTERS, MAX_RECORD_BYTES, POLLS
 from schemas.values import StoreId
 from stream.brokers.kafka.broker import TRANSACTIONAL_ID
 from stream.tables.rocks import open_table, stored_offset, write_rows
@@ -77,12 +78,12 @@ def only(of: str, sample: Sample, folder: Path) -> Path:
 
 JUNK = {
     "a key of nobody": (b"Zjunk", b"junk", "no such key"),
-    "a value that is no head": (head_key(_STORE), bytes([HEAD_VERSION]) + b"junk", "a head of 5 bytes"),
-    "an empty value": (head_key(_STORE), b"", "empty value"),
+    "a value that is no head": (summary_key(_STORE), bytes([SUMMARY_VERSION]) + b"junk", "a head of 5 bytes"),
+    "an empty value": (summary_key(_STORE), b"", "empty value"),
     "a newer version": (
-        head_key(_STORE),
-        bytes([HEAD_VERSION + 1]) + EMPTY_HEAD[1:],
-        f"format {HEAD_VERSION + 1}",
+        summary_key(_STORE),
+        bytes([SUMMARY_VERSION + 1]) + EMPTY_SUMMARY[1:],
+        f"format {SUMMARY_VERSION + 1}",
     ),
 }
 
@@ -157,7 +158,7 @@ def test_a_table_that_was_away_for_a_day_comes_back_without_what_was_deleted_mea
     command: str, clean_kafka: Kafka, tmp_path: Path
 ) -> None:
     """A store whose deletion Kafka does not keep any more, in a table of two days ago."""
-    gone = {head_key(StoreId("gone")): EMPTY_HEAD}
+    gone = {summary_key(StoreId("gone")): EMPTY_SUMMARY}
     with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
         ours.ready_worker()
         produce(ours.url, POLLS, [(_STORE.encode(), poll_of(_STORE), 0)])
@@ -191,7 +192,7 @@ async def _leave_open(bootstrap: str) -> None:
     )
     await producer.start()
     await producer.begin_transaction()
-    await producer.send_and_wait(CHANGELOG, EMPTY_HEAD, head_key(StoreId("never")), partition=0)
+    await producer.send_and_wait(CHANGELOG, EMPTY_SUMMARY, summary_key(StoreId("never")), partition=0)
     producer._sender._sender_task.cancel()
     with suppress(asyncio.CancelledError):
         await producer._sender._sender_task
@@ -242,10 +243,10 @@ def poll_of(store_id: StoreId) -> bytes:
 def test_junk_as_large_as_a_record_may_be_becomes_a_cut_dead_letter_and_stops_nothing(
     clean_kafka: Kafka, tmp_path: Path
 ) -> None:
-    junk = b"x" * (MOST_RECORD_BYTES - 100)
+    junk = b"x" * (MAX_RECORD_BYTES - 100)
     with fleet(clean_kafka.url, tmp_path, partitions=1) as ours:
         worker = ours.ready_worker()
-        write(clean_kafka.bootstrap, POLLS, junk, poll_of(_STORE), max_request_size=2 * MOST_RECORD_BYTES)
+        write(clean_kafka.bootstrap, POLLS, junk, poll_of(_STORE), max_request_size=2 * MAX_RECORD_BYTES)
         wait_until_applied(worker.state, {(POLLS, 0): 2})
         (letter,) = records_of(ours.url, DEAD_LETTERS)
     assert junk.startswith(letter.value)
@@ -257,5 +258,5 @@ def rows_in_changelog(ours: Fleet, partition: int) -> dict[bytes, bytes]:
     return {
         record.key: record.value
         for record in records_of(ours.url, CHANGELOG)
-        if record.partition == partition and record.key[:1] in (HEAD_PREFIX, PAGE_PREFIX)
+        if record.partition == partition and record.key[:1] in (SUMMARY_PREFIX, DAY_BLOCK_PREFIX)
     }

@@ -24,18 +24,18 @@ async def test_what_was_taken_and_not_written_is_taken_again_where_a_writer_is_l
 ) -> None:
     """Nothing is flushed here for a minute, so the table says that reading begins at 0."""
     async with running(clean_kafka, tmp_path, flush_seconds=60.0) as worker:
-        ledgers = worker.ledgers
-        await eventually(lambda: ledgers.owns(0), "the partition is ours")
-        await ledgers.flush()  # of nothing; a flush is due since the rebalance
+        write_behind = worker.write_behind
+        await eventually(lambda: write_behind.owns(0), "the partition is ours")
+        await write_behind.flush()  # of nothing; a flush is due since the rebalance
         await send(clean_kafka, range(_POLLS))
-        await eventually(lambda: ledgers.taken_to(0, POLLS) == _POLLS, "the polls are taken")
-        ledgers.lose(0, "a test")
-        assert not ledgers.owns(0)
-        await eventually(lambda: ledgers.owns(0), "the partition is ours again")
-        assert ledgers.written_to(0, POLLS) == 0
-        await eventually(lambda: ledgers.taken_to(0, POLLS) == _POLLS, "the polls are taken again")
-        ledgers.hurry()
-        await eventually(lambda: ledgers.written_to(0, POLLS) == _POLLS, "they are written")
+        await eventually(lambda: write_behind.taken_to(0, POLLS) == _POLLS, "the polls are taken")
+        write_behind.lose(0, "a test")
+        assert not write_behind.owns(0)
+        await eventually(lambda: write_behind.owns(0), "the partition is ours again")
+        assert write_behind.written_to(0, POLLS) == 0
+        await eventually(lambda: write_behind.taken_to(0, POLLS) == _POLLS, "the polls are taken again")
+        write_behind.hurry()
+        await eventually(lambda: write_behind.written_to(0, POLLS) == _POLLS, "they are written")
 
 
 async def test_what_is_written_is_not_taken_again_after_a_seek(clean_kafka: Kafka, tmp_path: Path) -> None:
@@ -43,10 +43,12 @@ async def test_what_is_written_is_not_taken_again_after_a_seek(clean_kafka: Kafk
     async with running(clean_kafka, tmp_path) as worker:
         before = taken()
         await send(clean_kafka, range(_POLLS))
-        await eventually(lambda: worker.ledgers.written_to(0, POLLS) == _POLLS, "the polls are written")
+        await eventually(lambda: worker.write_behind.written_to(0, POLLS) == _POLLS, "the polls are written")
         await worker.app.consumer.perform_seek()
         await send(clean_kafka, range(_POLLS, _POLLS + 1))
-        await eventually(lambda: worker.ledgers.written_to(0, POLLS) == _POLLS + 1, "the next one is written")
+        await eventually(
+            lambda: worker.write_behind.written_to(0, POLLS) == _POLLS + 1, "the next one is written"
+        )
         assert taken() - before == _POLLS + 1
 
 
@@ -61,7 +63,7 @@ async def test_no_fetch_outlasts_a_revocation(clean_kafka: Kafka, tmp_path: Path
         await consumer.on_partitions_revoked(consumer.assignment())
         assert fetching.done()
         assert not consumer.flow_active
-        assert not worker.ledgers.owns(0)
+        assert not worker.write_behind.owns(0)
 
 
 async def test_no_flow_resumes_after_a_revocation(clean_kafka: Kafka, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ async def test_no_flow_resumes_after_a_revocation(clean_kafka: Kafka, tmp_path: 
             consumer.perform_seek = seek
 
         worker.app.on_rebalance_complete.connect(cast(Any, hold_the_next_seek), weak=False)
-        worker.ledgers.lose(0, "a test")
+        worker.write_behind.lose(0, "a test")
         async with asyncio.timeout(30):
             await is_seeking.wait()
         await consumer.on_partitions_revoked(consumer.assignment())
@@ -101,7 +103,7 @@ async def running(kafka: Kafka, state: Path, **more: Any) -> AsyncIterator[Worke
     finally:
         await worker.take_over.stop_copying()
         await worker.app.stop()
-        await worker.ledgers.release()
+        await worker.write_behind.release()
         await worker.broker.close()
 
 

@@ -126,7 +126,7 @@ def worker_on_small_disk(url: str, folder: Path) -> "Iterator[tuple[subprocess.P
     """A worker whose state folder is on a disk of its own, in `<folder>/disk`; and what it prints."""
     disk, output = folder / "disk", folder / "worker.out"
     disk.mkdir()
-    script = f"mount -t tmpfs -o size=32m tmpfs '{disk}' && exec {sys.executable} -m scripts.cli.main worker"
+    script = f"mount -t tmpfs -o size=32m tmpfs '{disk}' && exec {sys.executable} -m scripts.cli worker"
     environment = {
         "PATH": "/usr/bin:/bin",
         "STOREPULSE_BROKER": url,

@@ -13,7 +13,7 @@ from typing import Final, Self
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
-from schemas.state import META_POSITIONS
+from schemas.rows.positions import POSITIONS_KEY
 from schemas.topics import CHANGELOG, POLLS
 from tests.e2e.harness import applied, until
 from tests.kafka.broker import Kafka
@@ -71,7 +71,7 @@ class Watch:
             while not self._over.is_set():
                 for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                     self._applied_at[tp.partition] += [
-                        record.timestamp / 1000 for record in records if record.key == META_POSITIONS
+                        record.timestamp / 1000 for record in records if record.key == POSITIONS_KEY
                     ]
 
 

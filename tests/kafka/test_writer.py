@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.rows.positions import POSITIONS_KEY
 from schemas.settings import Settings
-from schemas.state import META_POSITIONS
 from stream.brokers.kafka.broker import KafkaBroker
 from stream.brokers.ports import Rows, WriterLost
 from stream.brokers.topics import declare_topics
@@ -23,7 +23,7 @@ async def test_a_flush_under_way_ends_where_its_writer_is_let_go(clean_kafka: Ka
     broker, is_sending = KafkaBroker(settings), asyncio.Event()
 
     async def rows() -> AsyncIterator[Rows]:
-        yield [(META_POSITIONS, b"{}")]
+        yield [(POSITIONS_KEY, b"{}")]
         is_sending.set()
         await asyncio.Event().wait()
 

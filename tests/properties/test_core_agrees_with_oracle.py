@@ -6,19 +6,20 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.state import decode_heads, encode_schedule
-from schemas.values import Poll, Status, StoreId, Week
+from schemas.opening_hours import OpeningHours, Week
+from schemas.rows.summaries import decode_summaries
+from schemas.values import Poll, Status, StoreId
 from stream.core.totals import totals
 from stream.core.windows import windows
 from tests.builders import row_texts, status_words
-from tests.core.shelf import Shelf, settle_together
+from tests.core.shelf import Shelf, merge_together
 from tests.oracle import oracle_uptime_us
 from tests.strategies import Case, cases, weeks, zones
 
 
 def core_answer(shelf: Shelf, as_of_us: int) -> list[tuple[int, int]]:
-    heads = decode_heads([shelf.bytes[0]])
-    every = totals(heads, windows(as_of_us), lambda _, day: shelf.load([day]))
+    summaries = decode_summaries([shelf.bytes[0]])
+    every = totals(summaries, windows(as_of_us), lambda _, day: shelf.load([day]))
     return [(int(total.up_us[0]), int(total.down_us[0])) for total in every]
 
 
@@ -54,7 +55,7 @@ def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(
     late_schedule = Shelf()
     for first, last in itertools.pairwise([0, *cuts, len(shuffled)]):
         late_schedule.add(shuffled[first:last])
-    assert late_schedule.reschedule(case.zone, case.week).bytes == expected
+    assert late_schedule.set_hours(case.zone, case.week).bytes == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -71,35 +72,35 @@ def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_r
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(cases(), min_size=2, max_size=5), st.data())
-def test_stores_settled_together_become_what_each_becomes_alone(
+def test_stores_merged_together_become_what_each_becomes_alone(
     every: list[Case], data: st.DataObject
 ) -> None:
     together, alone = [Shelf() for _ in every], [Shelf() for _ in every]
     for _ in range(data.draw(st.integers(1, 3))):
-        news = [data.draw(st.permutations(case.polls))[: data.draw(st.integers(0, 6))] for case in every]
-        schedules = {
-            store: encode_schedule(case.zone, case.week)
+        updates = [data.draw(st.permutations(case.polls))[: data.draw(st.integers(0, 6))] for case in every]
+        opening_hours = {
+            store: OpeningHours(case.zone, case.week)
             for store, case in enumerate(every)
             if data.draw(st.booleans())
         }
         forgets = [data.draw(st.integers(0, 9)) == 0 for _ in every]
-        settle_together(together, news, schedules, forgets=forgets)
+        merge_together(together, updates, opening_hours, forgets=forgets)
         for store, shelf in enumerate(alone):
-            mine = {0: schedules[store]} if store in schedules else {}
-            settle_together([shelf], [news[store]], mine, forgets=[forgets[store]])
+            mine = {0: opening_hours[store]} if store in opening_hours else {}
+            merge_together([shelf], [updates[store]], mine, forgets=[forgets[store]])
     assert [shelf.bytes for shelf in together] == [shelf.bytes for shelf in alone]
 
 
 @settings(max_examples=100, deadline=None)
 @given(cases(), zones(), weeks())
 def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: Week) -> None:
-    changed = Shelf(zone, week).add(case.polls).reschedule(case.zone, case.week)
+    changed = Shelf(zone, week).add(case.polls).set_hours(case.zone, case.week)
     assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
 
 
 @settings(max_examples=100, deadline=None)
 @given(zones(), weeks(), st.integers(0, 2**60), st.data())
-def test_a_day_of_many_changes_is_folded_and_still_exact(
+def test_a_day_of_many_changes_is_compacted_and_still_exact(
     zone: str, week: Week, seed: int, data: st.DataObject
 ) -> None:
     random = np.random.default_rng(seed)
@@ -113,7 +114,7 @@ def test_a_day_of_many_changes_is_folded_and_still_exact(
     as_of_us = data.draw(st.integers(int(at[-1]) - 86_400_000_000, int(at[-1]) + 86_400_000_000))
     case = Case(zone, week, polls, as_of_us)
     shelf = Shelf(zone, week).add(random.permutation(np.array(polls, object)).tolist())
-    assert len(shelf.head.mark_codes) < 200
+    assert len(shelf.summary.change_polls) < 200
     assert core_answer(shelf, as_of_us) == oracle_answer(case)
 
 
@@ -125,11 +126,11 @@ def test_polls_delivered_again_after_a_crash_between_rows_give_the_same_answer(
     """Some polls are in; of the rest, any part of the rows is written, and then they come again, one by one."""
     order = data.draw(st.permutations(case.polls))
     cut = data.draw(st.integers(0, len(order)))
-    known, news = order[:cut], order[cut:]
+    known, updates = order[:cut], order[cut:]
     shelf = Shelf(case.zone, case.week, retention_days=8).add(known)
-    if news:
-        shelf.add_but_crash(news, rows_written=data.draw(st.integers(0, 6)))
-    for poll in news:
+    if updates:
+        shelf.add_but_crash(updates, rows_written=data.draw(st.integers(0, 6)))
+    for poll in updates:
         shelf.add([poll])
     whole = Shelf(case.zone, case.week, retention_days=8).add(case.polls)
     assert shelf.bytes[0] == whole.bytes[0]

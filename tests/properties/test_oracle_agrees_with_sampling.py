@@ -12,7 +12,8 @@ import pytz
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.values import DAY_US, HOUR_US, MINUTE_US, HoursRow, Poll, Status, Week
+from schemas.opening_hours import HoursRow, Week
+from schemas.values import DAY_US, HOUR_US, MINUTE_US, Poll, Status
 from tests.builders import polls as polls_of
 from tests.builders import row_texts, rows, status_words, utc
 from tests.oracle import oracle_uptime_us

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US, HoursRow, Poll
+from schemas.opening_hours import HoursRow
+from schemas.values import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Poll
 from tests.builders import at, hourly, poll_words, polls, row_texts, rows, status_words, utc
 from tests.oracle import cell, oracle_report, oracle_uptime_us, report_of_folder, retained
 
@@ -120,7 +121,7 @@ def test_the_local_weekday_counts() -> None:
         ("02:30-02:30", 23 * HOUR_US),  # 07:30Z to 06:30Z of Monday
     ],
 )
-def test_business_hours_when_clocks_go_forward(span: str, length_us: int) -> None:
+def test_opening_hours_when_clocks_go_forward(span: str, length_us: int) -> None:
     week = rows(f"Sun {span}")
     assert open_us(week, "2023-03-11", "2023-03-14", "America/New_York") == length_us
 
@@ -134,7 +135,7 @@ def test_business_hours_when_clocks_go_forward(span: str, length_us: int) -> Non
         ("00:00-24:00", 25 * HOUR_US),
     ],
 )
-def test_business_hours_when_clocks_go_back(span: str, length_us: int) -> None:
+def test_opening_hours_when_clocks_go_back(span: str, length_us: int) -> None:
     week = rows(f"Sun {span}")
     assert open_us(week, "2023-11-04", "2023-11-07", "America/New_York") == length_us
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from schemas.values import DAY_US, SECOND_US, Week
+from schemas.opening_hours import Week
+from schemas.values import DAY_US, SECOND_US
 from tests.builders import poll_words, row_texts, status_words
 from tests.oracle import business_spans, oracle_report, oracle_uptime_us, retained
 from tests.strategies import Case, Fleet, cases, clock_changes, fleets, weeks

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import rocksdict
 
+from schemas.opening_hours import Week
+from schemas.rows.day_blocks import day_block_key
+from schemas.rows.facts import PARTITIONS_KEY, ZONE_DATABASE_KEY
+from schemas.rows.high_water import HIGH_WATER_KEY, encode_high_water
+from schemas.rows.local import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
+from schemas.rows.losses import Loss, encode_losses, loss_key
+from schemas.rows.positions import applied_key
+from schemas.rows.summaries import summary_key
 from schemas.settings import Settings
-from schemas.state import (
-    META_EXTENT,
-    META_PARTITIONS,
-    META_ZONE_DATABASE,
-    Extent,
-    applied_key,
-    encode_extent,
-    head_key,
-    page_key,
-)
-from schemas.values import Poll, StoreId, Week
-from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY, Loss, encode_losses, loss_key
+from schemas.summaries import HighWater
+from schemas.values import Poll, StoreId
 from stream.core.calendar import ZONE_DATABASE
 from tests.broken import break_a_block
 from tests.core.shelf import Shelf
@@ -36,7 +34,7 @@ class Tables:
         self._settings = settings
         self._shelves: dict[StoreId, Shelf] = {}
         self._primaries: dict[int, rocksdict.Rdict] = {}
-        self._extent = Extent()
+        self._high_water = HighWater()
         for _ in range(partitions):
             self.add_partition()
 
@@ -49,8 +47,8 @@ class Tables:
         options.create_if_missing(True)
         primary = rocksdict.Rdict(str(path), options)
         self._primaries[partition] = primary
-        primary[META_ZONE_DATABASE] = ZONE_DATABASE.encode()
-        primary[META_PARTITIONS] = str(len(self._primaries)).encode()
+        primary[ZONE_DATABASE_KEY] = ZONE_DATABASE.encode()
+        primary[PARTITIONS_KEY] = str(len(self._primaries)).encode()
         primary[OFFSET_KEY] = b"7"
         primary[WHOLE_KEY] = b""
 
@@ -75,7 +73,7 @@ class Tables:
         """Say zone and week of a store."""
         shelf = self._shelf(StoreId(store_id))
         before = set(shelf.bytes[1])
-        shelf.reschedule(zone, week)
+        shelf.set_hours(zone, week)
         self._write(StoreId(store_id), before)
         return self
 
@@ -130,7 +128,7 @@ class Tables:
         partitions = list(self._primaries)
         self._primaries.clear()
         self._shelves.clear()
-        self._extent = Extent()
+        self._high_water = HighWater()
         for partition in partitions:
             shutil.rmtree(self.path(partition))
 
@@ -151,17 +149,17 @@ class Tables:
         return self._shelves.setdefault(store_id, Shelf(retention_days=self._settings.retention_days))
 
     def _write(self, store_id: StoreId, days_before: set[int]) -> None:
-        head, pages = self._shelf(store_id).bytes
+        summary, day_blocks = self._shelf(store_id).bytes
         batch = rocksdict.WriteBatch(raw_mode=True)
-        for day in days_before - pages.keys():
-            batch.delete(page_key(store_id, day))
-        for day, page in pages.items():
-            batch.put(page_key(store_id, day), page)
-        batch.put(head_key(store_id), head)
-        reached = self._shelf(store_id).head
-        self._extent |= Extent(reached.latest, reached.carry)
+        for day in days_before - day_blocks.keys():
+            batch.delete(day_block_key(store_id, day))
+        for day, day_block in day_blocks.items():
+            batch.put(day_block_key(store_id, day), day_block)
+        batch.put(summary_key(store_id), summary)
+        reached = self._shelf(store_id).summary
+        self._high_water |= HighWater(reached.latest, reached.baseline)
         batch.put(
-            META_EXTENT, encode_extent(self._extent)
+            HIGH_WATER_KEY, encode_high_water(self._high_water)
         )  # of some partitions too much, of all together not
         self._primaries[zlib.crc32(store_id.encode()) % len(self._primaries)].write(batch)
 

@@ -10,8 +10,8 @@ from hypothesis import settings as example_settings
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from schemas.opening_hours import week_of
 from schemas.settings import Settings
-from schemas.values import week_of
 from tests.builders import polls, rows
 from tests.query_api.tables import Tables
 from tests.query_api.test_openapi import CALLS

@@ -12,9 +12,10 @@ from hypothesis import settings as example_settings
 from query_api.reports.report import chunk_totals
 from query_api.snapshots.reader import Reader
 from query_api.stores.explain import story_of
+from schemas.opening_hours import week_of
+from schemas.rows.day_blocks import day_block_key, encode_day_blocks
 from schemas.settings import Settings
-from schemas.state import encode_pages, page_key
-from schemas.values import StoreId, day_of, week_of
+from schemas.values import StoreId, day_of
 from stream.core.windows import windows
 from tests.builders import at, hourly, poll_words, polls, rows, status_words, utc
 from tests.oracle import oracle_uptime_us, retained
@@ -271,11 +272,13 @@ async def test_days_of_many_changes_are_told_poll_by_poll(
     assert len(hour["intervals"]) == 60
 
 
-async def test_a_page_that_the_head_does_not_list_is_not_told(settings: Settings, tables: Tables) -> None:
-    """A worker that was killed between a head and the pages it drops leaves such pages for a moment."""
+async def test_a_day_block_that_the_summary_does_not_list_is_not_told(
+    settings: Settings, tables: Tables
+) -> None:
+    """A worker that was killed between a head and the day blocks it drops leaves such day blocks for a moment."""
     tables.add(polls("Mon 10:00 active"))
     tuesday = day_of(at("Tue 00:00"))
-    (page,) = encode_pages(np.array([tuesday]), np.array([1]), np.array([2 * at("Tue 09:00")]))
-    tables.put(page_key(StoreId("s1"), tuesday), page)
+    (page,) = encode_day_blocks(np.array([tuesday]), np.array([1]), np.array([2 * at("Tue 09:00")]))
+    tables.put(day_block_key(StoreId("s1"), tuesday), page)
     story = await asked(settings, "store/s1")
     assert [each["timestamp_utc"] for each in story["polls"]] == ["2023-01-23T10:00:00.000000Z"]

@@ -7,13 +7,13 @@ from typing import Literal
 import pytest
 
 from query_api import app
-from query_api.health import MOST_TRAILING_S, Health, HealthWatch
+from query_api.health import MAX_TRAILING_S, Health, HealthWatch
 from query_api.metrics import FRESH_S, Metrics
 from query_api.snapshots.reader import Reader
+from schemas.rows.facts import ZONE_DATABASE_KEY
+from schemas.rows.losses import Loss
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE
 from schemas.topics import HOURS, POLLS, ZONES
-from schemas.whole import Loss
 from tests.builders import polls
 from tests.query_api.service import PATIENCE_S, FakeProbe, fetch, serving, trigger
 from tests.query_api.tables import Tables
@@ -117,7 +117,7 @@ async def test_state_that_stands_still_while_the_log_waits_fails(
     probe, clock = FakeProbe({(POLLS, 0): 5}), Clock()
     watch = HealthWatch(reader, probe, clock)
     assert (await watch.look()).ready
-    clock.now_s = MOST_TRAILING_S + 1
+    clock.now_s = MAX_TRAILING_S + 1
     health = await watch.look()
     assert not health.ready
     assert "trails the log for 61 s" in health.state
@@ -152,7 +152,7 @@ async def test_a_worker_that_cannot_be_seen_from_here_is_no_failure(
 
 
 async def test_state_that_cannot_be_read_fails(settings: Settings, tables: Tables) -> None:
-    tables.put(META_ZONE_DATABASE, b"1999a")
+    tables.put(ZONE_DATABASE_KEY, b"1999a")
     async with serving(settings) as client:
         answer = await client.get("/health")
     assert answer.status_code == 503

@@ -3,8 +3,8 @@
 import pytest
 
 from query_api.routes.parameters import misspelt
+from schemas.opening_hours import week_of
 from schemas.settings import Settings
-from schemas.values import week_of
 from tests.builders import polls, rows
 from tests.query_api.service import report, serving, trigger
 from tests.query_api.tables import Tables

@@ -15,19 +15,16 @@ from query_api.errors import (
 )
 from query_api.snapshots.reader import Reader
 from query_api.snapshots.standing import Standing
+from schemas.compatibility import NewerState
+from schemas.opening_hours import week_of
+from schemas.rows.day_blocks import day_blocks_prefix
+from schemas.rows.facts import PARTITIONS_KEY, ZONE_DATABASE_KEY
+from schemas.rows.high_water import HIGH_WATER_KEY
+from schemas.rows.losses import Loss
+from schemas.rows.summaries import SUMMARY_VERSION, summary_key
 from schemas.settings import Settings
-from schemas.state import (
-    HEAD_VERSION,
-    META_EXTENT,
-    META_PARTITIONS,
-    META_ZONE_DATABASE,
-    NewerState,
-    head_key,
-    pages_prefix,
-)
 from schemas.topics import POLLS, ZONES
-from schemas.values import StoreId, day_of, week_of
-from schemas.whole import Loss
+from schemas.values import StoreId, day_of
 from tests.builders import at, poll, polls, rows, utc
 from tests.core.shelf import Shelf
 from tests.query_api.tables import Tables
@@ -52,7 +49,7 @@ def test_an_empty_state_has_no_store_and_no_position(tables: Tables, reader: Rea
     with reader.snapshot() as snapshot:
         assert snapshot.latest_us() is None
         assert snapshot.applied() == {}
-        assert snapshot.head(StoreId("s1")) is None
+        assert snapshot.summary(StoreId("s1")) is None
 
 
 def test_before_the_worker_ever_ran_there_is_no_state(reader: Reader) -> None:
@@ -82,7 +79,7 @@ def test_how_many_partitions_there_must_be_says_the_broker_where_no_table_does(
 ) -> None:
     tables = Tables(settings, 2)
     for partition in (0, 1):
-        tables.remove(META_PARTITIONS, partition)
+        tables.remove(PARTITIONS_KEY, partition)
     with pytest.raises(StateRestoring, match="how many partitions there are is not known yet"):
         ids(reader)
     reader.expect_partitions(3)
@@ -233,7 +230,7 @@ def test_positions_are_those_of_every_partition(settings: Settings, reader: Read
     tables.close()
 
 
-def test_head_and_polls_of_one_store_are_found_in_whatever_partition(
+def test_summary_and_polls_of_one_store_are_found_in_whatever_partition(
     settings: Settings, reader: Reader
 ) -> None:
     tables = Tables(settings, 4)
@@ -243,26 +240,26 @@ def test_head_and_polls_of_one_store_are_found_in_whatever_partition(
         tables.add(polls("Mon 10:00 active", "Tue 10:00 inactive", store_id=f"s{number}"))
         tables.add(polls("Mon 10:00 active", store_id=f"s{number}0"))
     with reader.snapshot() as snapshot:
-        head = snapshot.head(StoreId("s5"))
-        assert head is not None
-        assert (head.zone, head.week) == ("Europe/Berlin", week)
-        assert [code >> 1 for code in snapshot.polls(StoreId("s5"), head).tolist()] == [
+        summary = snapshot.summary(StoreId("s5"))
+        assert summary is not None
+        assert (summary.hours.zone, summary.hours.week) == ("Europe/Berlin", week)
+        assert [packed >> 1 for packed in snapshot.polls(StoreId("s5"), summary).tolist()] == [
             utc("2023-01-23 10:00"),
             utc("2023-01-24 10:00"),
         ]
-        assert len(snapshot.page(StoreId("s5"), utc("2023-01-24") // 86_400_000_000)) == 1
-        assert len(snapshot.page(StoreId("s5"), 0)) == 0
+        assert len(snapshot.day_block(StoreId("s5"), utc("2023-01-24") // 86_400_000_000)) == 1
+        assert len(snapshot.day_block(StoreId("s5"), 0)) == 0
     tables.close()
 
 
 def test_state_made_with_another_zone_database_is_refused(tables: Tables, reader: Reader) -> None:
-    tables.put(META_ZONE_DATABASE, b"1999a")
+    tables.put(ZONE_DATABASE_KEY, b"1999a")
     with pytest.raises(OtherZoneDatabase, match="1999a"), reader.snapshot():
         pass
 
 
-def test_a_head_that_a_newer_version_wrote_is_refused(tables: Tables, reader: Reader) -> None:
-    tables.put(head_key(StoreId("s1")), bytes((HEAD_VERSION + 1,)) + bytes(63))
+def test_a_summary_that_a_newer_version_wrote_is_refused(tables: Tables, reader: Reader) -> None:
+    tables.put(summary_key(StoreId("s1")), bytes((SUMMARY_VERSION + 1,)) + bytes(63))
     with pytest.raises(NewerState):
         ids(reader)
 
@@ -279,30 +276,30 @@ def test_a_broken_table_is_named_and_read_again_once_it_is_repaired(tables: Tabl
 
 
 @pytest.mark.parametrize("chunk", [7, 1_000, 32_768])
-def test_heads_that_cannot_be_read_are_no_end_of_the_stores(
+def test_summaries_that_cannot_be_read_are_no_end_of_the_stores(
     tables: Tables, settings: Settings, chunk: int
 ) -> None:
-    tables.break_rows(head_key(StoreId("s")), Shelf().add(polls("Mon 10:00 active")).bytes[0])
+    tables.break_rows(summary_key(StoreId("s")), Shelf().add(polls("Mon 10:00 active")).bytes[0])
     reader = Reader(settings, chunk)
     with pytest.raises(TableBroken):
         ids(reader)
     reader.close()
 
 
-def test_a_head_that_cannot_be_read_is_no_store_without_one(tables: Tables, reader: Reader) -> None:
+def test_a_summary_that_cannot_be_read_is_no_store_without_one(tables: Tables, reader: Reader) -> None:
     value = Shelf().add(polls("Mon 10:00 active")).bytes[0]
-    tables.break_rows(head_key(StoreId("s")), value)
+    tables.break_rows(summary_key(StoreId("s")), value)
     ids = [StoreId(f"s{number:05d}") for number in range(5_000)]
     with pytest.raises(TableBroken), reader.snapshot() as snapshot:
-        assert all(snapshot.head(store_id) is not None for store_id in ids)
+        assert all(snapshot.summary(store_id) is not None for store_id in ids)
 
 
-def test_pages_that_cannot_be_read_are_no_store_without_polls(tables: Tables, reader: Reader) -> None:
+def test_day_blocks_that_cannot_be_read_are_no_store_without_polls(tables: Tables, reader: Reader) -> None:
     tables.add(polls("Mon 10:00 active", store_id="a"))
-    tables.break_rows(pages_prefix(StoreId("a")), bytes(8))
-    head = Shelf().add(polls("Mon 10:00 active")).head
+    tables.break_rows(day_blocks_prefix(StoreId("a")), bytes(8))
+    summary = Shelf().add(polls("Mon 10:00 active")).summary
     with pytest.raises(TableBroken), reader.snapshot() as snapshot:
-        snapshot.polls(StoreId("a"), head)
+        snapshot.polls(StoreId("a"), summary)
 
 
 def test_a_folder_where_nothing_can_be_written_is_named(
@@ -323,10 +320,10 @@ def test_snapshots_in_many_threads_each_see_a_whole_state(tables: Tables, reader
     def look() -> None:
         while not stop.is_set():
             with reader.snapshot() as snapshot:
-                head = snapshot.head(StoreId("a"))
-                assert head is not None
-                codes = snapshot.polls(StoreId("a"), head)
-                seen.append((snapshot.latest_us(), head.latest >> 1, int(codes[-1]) >> 1))
+                summary = snapshot.summary(StoreId("a"))
+                assert summary is not None
+                packed = snapshot.polls(StoreId("a"), summary)
+                seen.append((snapshot.latest_us(), summary.latest >> 1, int(packed[-1]) >> 1))
 
     tables.add([poll("Mon 00:00 active", store_id="a")])
     threads = [threading.Thread(target=look) for _ in range(6)]
@@ -349,7 +346,7 @@ def test_a_table_that_does_not_say_how_far_its_polls_reach_is_counted(
     """As an older version left it, and as a replica has it until it has read the whole changelog."""
     tables = Tables(settings)
     tables.add(polls("Mon 10:00 active", store_id="a") + polls("Mon 11:00 active", store_id="b"))
-    tables.remove(META_EXTENT)
+    tables.remove(HIGH_WATER_KEY)
     assert latest_us(reader) == at("Mon 11:00")
     tables.close()
 
@@ -364,12 +361,15 @@ def test_a_row_that_was_moved_to_a_file_since_the_last_look_is_seen_by_every_way
     tables.apply(POLLS, 2)
     tables.flush()
     with reader.snapshot() as snapshot:
-        head = snapshot.head(StoreId("a"))
-        assert head is not None
-        pages = snapshot.polls(StoreId("a"), head), snapshot.page(StoreId("a"), day_of(at("Mon 00:00")))
+        summary = snapshot.summary(StoreId("a"))
+        assert summary is not None
+        day_blocks = (
+            snapshot.polls(StoreId("a"), summary),
+            snapshot.day_block(StoreId("a"), day_of(at("Mon 00:00"))),
+        )
         (chunk,) = snapshot.chunks()
-        seen = {snapshot.latest_us(), head.latest >> 1, int(chunk.columns.latest[0]) >> 1}
-        assert seen | {int(codes[-1]) >> 1 for codes in pages} == {at("Mon 00:01")}
+        seen = {snapshot.latest_us(), summary.latest >> 1, int(chunk.columns.latest[0]) >> 1}
+        assert seen | {int(packed[-1]) >> 1 for packed in day_blocks} == {at("Mon 00:01")}
         assert snapshot.applied() == {(POLLS, 0): 2}
 
 

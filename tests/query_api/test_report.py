@@ -9,9 +9,10 @@ from hypothesis import settings as example_settings
 from query_api.errors import AsOfOutside, NothingPolled
 from query_api.reports.report import ReportFacts, check_as_of, write_report
 from query_api.snapshots.reader import Reader
+from schemas.opening_hours import week_of
 from schemas.settings import Settings
 from schemas.topics import POLLS
-from schemas.values import DAY_US, Poll, week_of
+from schemas.values import DAY_US, Poll
 from tests.builders import hourly, poll, poll_words, polls, row_texts, rows, utc
 from tests.oracle import oracle_report
 from tests.query_api.tables import Tables
@@ -62,10 +63,10 @@ def test_every_fleet_gets_the_oracles_report_byte_for_byte(
     tables.close()
 
 
-def test_days_of_many_changes_are_answered_from_their_pages(
+def test_days_of_many_changes_are_answered_from_their_day_blocks(
     tables: Tables, reader: Reader, tmp_path: Path
 ) -> None:
-    """A poll a minute, every other one inactive: each day is folded, and windows begin within days."""
+    """A poll a minute, every other one inactive: each day is compacted, and windows begin within days."""
     flapping = [
         Poll(each.store_id, utc("2023-01-16") + number * 60_000_000, each.status)
         for number, each in enumerate(hourly(0, "AI" * 5000))

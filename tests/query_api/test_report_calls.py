@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from query_api.reports.files import ReportFiles, ReportState, ReportStatus
+from schemas.rows.facts import ZONE_DATABASE_KEY
+from schemas.rows.summaries import summary_key
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE, head_key
 from schemas.topics import POLLS, ZONES
 from schemas.values import StoreId
 from tests.builders import poll_words, polls
@@ -148,7 +149,7 @@ async def test_without_any_poll_a_report_fails_and_says_why(settings: Settings, 
 async def test_a_report_over_state_of_another_zone_database_fails_and_says_what_to_do(
     settings: Settings, tables: Tables
 ) -> None:
-    tables.put(META_ZONE_DATABASE, b"1999a")
+    tables.put(ZONE_DATABASE_KEY, b"1999a")
     async with serving(settings) as client:
         answer = await fetch(client, await trigger(client))
         refused = await client.post("/trigger_report", params={"as_of": "2023-01-23"})
@@ -166,7 +167,7 @@ async def test_a_report_over_a_table_that_cannot_be_read_to_its_end_fails_and_sa
     """
     some = polls("Mon 10:00 active")
     tables.add(some)
-    tables.break_rows(head_key(StoreId("s1")), Shelf().add(some).bytes[0])
+    tables.break_rows(summary_key(StoreId("s1")), Shelf().add(some).bytes[0])
     async with serving(settings) as client:
         answer = (await fetch(client, await trigger(client))).json()
     assert answer["status"] == "Failed"

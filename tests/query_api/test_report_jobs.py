@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from query_api.reports import jobs as reports
 from query_api.reports import room
 from query_api.reports.files import KEPT_S, ReportFiles, ReportState, ReportStatus
-from query_api.snapshots.lease import Presence
+from query_api.snapshots.lease import Lease
 from schemas.settings import Settings
 from schemas.topics import POLLS
 from schemas.values import SECOND_US
@@ -81,7 +81,7 @@ async def test_a_report_whose_maker_dies_is_taken_up_by_the_api_that_is_asked_fo
     settings: Settings, tables: Tables
 ) -> None:
     tables.add(polls("Mon 10:00 active"))
-    other = Presence(settings.reports_dir / "makers")
+    other = Lease(settings.reports_dir / "makers")
     report_id = str(uuid4())
     async with serving(settings) as client:
         ReportFiles(settings.reports_dir).write(report_id, running(other.name))
@@ -115,9 +115,9 @@ async def test_more_reports_than_may_wait_are_refused_until_some_are_made(
 ) -> None:
     tables.add(polls("Mon 10:00 active"))
     async with serving(settings) as client:
-        monkeypatch.setattr(reports, "MOST_WAITING", 0)
+        monkeypatch.setattr(reports, "MAX_WAITING", 0)
         refused = await client.post("/trigger_report")
-        monkeypatch.setattr(reports, "MOST_WAITING", 1)
+        monkeypatch.setattr(reports, "MAX_WAITING", 1)
         accepted = await client.post("/trigger_report")
     assert refused.status_code == 503
     assert refused.headers["content-type"] == "application/problem+json"
@@ -278,12 +278,12 @@ async def test_the_state_of_a_report_that_a_newer_version_wrote_is_left_alone(se
     assert path.read_text() == newer
 
 
-def limited(settings: Settings, most_bytes: int, told: Any) -> None:
-    """Ask for a report in a process that may not write files of more than `most_bytes`."""
+def limited(settings: Settings, max_bytes: int, told: Any) -> None:
+    """Ask for a report in a process that may not write files of more than `max_bytes`."""
 
     async def ask() -> None:
         async with serving(settings) as client:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
             answer: httpx.Response = await client.post("/trigger_report")
             if answer.status_code == 200:
                 answer = await fetch(client, answer.json()["report_id"])
@@ -292,9 +292,9 @@ def limited(settings: Settings, most_bytes: int, told: Any) -> None:
     asyncio.run(ask())
 
 
-def in_limited_process(settings: Settings, most_bytes: int) -> tuple[int, str, dict[str, Any]]:
+def in_limited_process(settings: Settings, max_bytes: int) -> tuple[int, str, dict[str, Any]]:
     here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=limited, args=(settings, most_bytes, there))
+    process = SPAWN.Process(target=limited, args=(settings, max_bytes, there))
     process.start()
     assert here.poll(PATIENCE_S), f"no answer within {PATIENCE_S} s"
     answer: tuple[int, str, dict[str, Any]] = here.recv()
@@ -307,7 +307,7 @@ def test_a_report_that_the_disk_does_not_take_fails_and_leaves_nothing_half_writ
     settings: Settings, tables: Tables
 ) -> None:
     tables.add([poll("Mon 10:00 active", store_id=f"store-{number}") for number in range(500)])
-    status, _, answer = in_limited_process(settings, most_bytes=8192)
+    status, _, answer = in_limited_process(settings, max_bytes=8192)
     assert status == 200
     assert answer["status"] == "Failed"
     assert "File too large" in answer["error"]
@@ -319,7 +319,7 @@ def test_where_not_even_the_state_can_be_written_asking_is_refused(
     settings: Settings, tables: Tables
 ) -> None:
     tables.add(polls("Mon 10:00 active"))
-    status, kind, answer = in_limited_process(settings, most_bytes=0)
+    status, kind, answer = in_limited_process(settings, max_bytes=0)
     assert status == 507
     assert kind == "application/problem+json"
     assert "File too large" in answer["detail"]

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from query_api.reports.files import ReportFiles, ReportState, ReportStatus
+from schemas.rows.losses import Loss
 from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS, ZONES
-from schemas.whole import Loss
 from tests.builders import poll_words, polls
 from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, FakeProbe, fetch, report, serving, trigger

@@ -6,9 +6,9 @@ Owns: tables and log that fit together. Must not know: who copies or reads them.
 import asyncio
 from pathlib import Path
 
+from schemas.rows.local import WHOLE_KEY
 from schemas.settings import Settings
 from schemas.topics import CHANGELOG, POLLS
-from schemas.whole import WHOLE_KEY
 from stream.brokers.embedded.log import EmbeddedLog
 from stream.brokers.records import NewRecord
 from stream.brokers.topics import declare_topics

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import decode_polls
+from schemas.events.polls import ACCEPT_LOSS_HEADER, decode_polls
+from schemas.rows.local import WHOLE_KEY
+from schemas.rows.losses import Loss, encode_losses, loss_key
 from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS
 from schemas.values import Rejected
-from schemas.whole import ACCEPT_LOSS_HEADER, WHOLE_KEY, Loss, encode_losses, loss_key
 from stream.brokers.embedded.log import EmbeddedLog
 from stream.brokers.records import Record
 from stream.brokers.topics import declare_topics

@@ -15,12 +15,12 @@ import rocksdict
 
 from query_api.reports.files import ReportFiles, ReportState, ReportStatus
 from query_api.snapshots.reader import Reader
+from schemas.rows.facts import ZONE_DATABASE_KEY
+from schemas.rows.local import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 from schemas.settings import Settings
-from schemas.state import META_ZONE_DATABASE
 from schemas.table_scans import rows_of
 from schemas.topics import CHANGELOG, HOURS, POLLS
 from schemas.values import StoreId
-from schemas.whole import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
 from scripts.operations.backup import FACTS, back_up
 from scripts.operations.errors import (
     LogTrimmed,
@@ -84,7 +84,7 @@ def test_the_copy_opens_with_all_stores_and_names_its_positions(folder: StateFol
 def test_the_zone_database_named_is_the_one_that_the_tables_were_made_with(
     folder: StateFolder, tmp_path: Path
 ) -> None:
-    folder.tables.put(META_ZONE_DATABASE, b"1999z")
+    folder.tables.put(ZONE_DATABASE_KEY, b"1999z")
     assert back_up(folder.settings, tmp_path / "copy").zone_database == "1999z"
 
 
@@ -366,7 +366,7 @@ def test_a_backup_that_is_told_to_stop_leaves_nothing(folder: StateFolder, tmp_p
     for _ in range(30):
         folder.log.append([NewRecord(POLLS, 0, b"s1", bytes(1_000_000), 0)] * 10)
     (tmp_path / "copies").mkdir()
-    command = [sys.executable, "-m", "scripts.cli.main", "backup", str(tmp_path / "copies" / "copy")]
+    command = [sys.executable, "-m", "scripts.cli", "backup", str(tmp_path / "copies" / "copy")]
     with subprocess.Popen([*command, "--state", str(folder.settings.state)]) as process:
         until("the copy has begun", lambda: any((tmp_path / "copies").iterdir()))
         process.terminate()

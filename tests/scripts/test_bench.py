@@ -155,7 +155,7 @@ def test_a_revision_runs_the_modules_of_its_own_folder(tmp_path: Path) -> None:
     (package / "cli.py").write_text("import sys; sys.exit('the other one')")
     other = Revision(tmp_path, Path(sys.executable))
     with pytest.raises(BenchFailed, match="the other one"):
-        seconds_of("scripts.cli.main", revision=other)
+        seconds_of("scripts.cli", revision=other)
     settings = Settings(state=tmp_path / "state", broker="")
     with (
         child(settings, "worker", revision=other) as worker,

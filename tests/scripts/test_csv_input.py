@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.values import HoursRow, Rejected, RejectReason, parse_timestamp
+from schemas.opening_hours import HoursRow
+from schemas.values import Rejected, RejectReason, parse_timestamp
 from scripts.csv_input import (
     BadHeader,
     CorruptFile,
@@ -493,7 +494,7 @@ def test_a_rejects_file_is_of_one_run(tmp_path: Path) -> None:
 
 
 def test_rejects_past_the_bound_are_counted_and_not_written(tmp_path: Path) -> None:
-    with RejectsWriter(tmp_path / "rejects.csv", most_written=2) as sink:
+    with RejectsWriter(tmp_path / "rejects.csv", max_written=2) as sink:
         for line in (1, 2, 3):
             sink(Reject("timezones.csv", line, RejectReason.UNKNOWN_ZONE, "x"))
     assert sink.total == 3

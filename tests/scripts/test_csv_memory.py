@@ -18,7 +18,7 @@ POLLS: Final = b"store_id,status,timestamp_utc"
 HOURS: Final = b"store_id,day,start_time_local,end_time_local"
 MIB: Final = 1 << 20
 
-MOST_MB: Final = 600
+MAX_MB: Final = 600
 """Twice of what a usual file takes, polars and all."""
 _LIMIT: Final = 8 << 30  # of address space, most of which is never touched: so that a failure is no disaster
 
@@ -41,7 +41,7 @@ print(polls, weeks, rejects.total, int(most_kb) // 1024)
 
 
 def read(folder: Path) -> tuple[int, int, int]:
-    """Polls, weeks and rejects of a folder; fails where reading it took more than MOST_MB."""
+    """Polls, weeks and rejects of a folder; fails where reading it took more than MAX_MB."""
     ran = subprocess.run(
         [sys.executable, "-c", READING, folder],
         cwd=Path(__file__).parents[2],
@@ -51,8 +51,8 @@ def read(folder: Path) -> tuple[int, int, int]:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_LIMIT, _LIMIT)),
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    polls, weeks, rejects, most_mb = map(int, ran.stdout.split())
-    assert most_mb < MOST_MB
+    polls, weeks, rejects, max_mb = map(int, ran.stdout.split())
+    assert max_mb < MAX_MB
     return polls, weeks, rejects
 
 

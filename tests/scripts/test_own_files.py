@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from query_api.snapshots.lease import Presence, bury_dead, claimed, lives, locked
-from schemas.atomic_write import PART, WholeFile, remove_parts, whole_file
+from query_api.snapshots.lease import Lease, claimed, lives, locked, reap_dead
+from schemas.atomic_write import PART, WholeFile, atomic_write, remove_parts
 from schemas.own_files import NotOurs, check_own, open_own
 from schemas.settings import Settings
 from scripts.cli.processes import Child
@@ -88,10 +88,10 @@ def test_how_far_a_replay_reaches_is_written_over_no_other_file(state: Path, for
 
 
 def test_a_link_among_the_presences_is_a_dead_one(state: Path, foreign: Path) -> None:
-    me = Presence(state)
+    me = Lease(state)
     (state / "other.lock").symlink_to(foreign)
     assert not lives(state, "other")
-    assert bury_dead(state) == ["other"]
+    assert reap_dead(state) == ["other"]
     assert foreign.read_text() == "not ours"
     assert lives(state, me.name)
     me.end()
@@ -109,7 +109,7 @@ def test_an_own_file_is_opened_and_made_as_told(state: Path) -> None:
 
 def test_a_whole_file_takes_the_place_of_a_link(state: Path, foreign: Path) -> None:
     (state / "r.csv").symlink_to(foreign)
-    with whole_file(state / "r.csv") as file:
+    with atomic_write(state / "r.csv") as file:
         file.write(b"ours")
     assert not (state / "r.csv").is_symlink()
     assert (state / "r.csv").read_text() == "ours"
@@ -126,14 +126,14 @@ def test_a_file_in_the_making_is_dropped_without_a_trace(state: Path) -> None:
 
 
 def test_a_full_disk_is_said_with_the_name_of_the_file(state: Path) -> None:
-    with pytest.raises(OSError, match=r"No space.*r\.csv"), whole_file(state / "r.csv"):
+    with pytest.raises(OSError, match=r"No space.*r\.csv"), atomic_write(state / "r.csv"):
         Path("/dev/full").write_text("x" * 100_000)
     assert not list(state.iterdir())
 
 
 def test_the_longest_name_has_room_for_its_unfinished_file(state: Path) -> None:
     path = state / ("\N{SNOWMAN}" * 85)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"x")
     assert path.read_bytes() == b"x"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from schemas.values import DAY_US, StoreId, Week
+from schemas.opening_hours import Week
+from schemas.values import DAY_US, StoreId
 from scripts import sample
 from scripts.csv_input import RejectsWriter, find_input
 from scripts.csv_input.hours import read_hours

@@ -12,13 +12,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.state import META_POSITIONS
+from schemas.rows.positions import POSITIONS_KEY
 from schemas.table_scans import Table
 from schemas.topics import CHANGELOG
 from stream.brokers.ports import Outgoing, PartitionWriter, Rows, Stretch, WriterLost
 from stream.brokers.records import Record, TopicPartition
-from stream.tables.rocks import open_table, remove_table
-from stream.tables.store_table import StoreTable
+from stream.tables.store_table import StoreRows
 
 Slot = tuple[bytes, bytes | None] | None
 """What takes an offset: key and value, or nothing that is ever read."""
@@ -177,35 +176,24 @@ class ListBroker:
         self.asked.append("closed")
 
 
-class Tables(StoreTable):
-    """The table of stores over RocksDBs in a folder, without an app round it."""
+class Tables(StoreRows):
+    """The rows of stores in RocksDBs in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.opened: dict[int, Table] = {}
+        super().__init__(lambda partition: folder / f"{partition}.db")
         self.made: list[int] = []
-        """Partitions that were made anew."""
+        """Partitions that were emptied."""
 
-    def rows(self, partition: int) -> Table:
-        if partition not in self.opened:
-            self.opened[partition] = open_table(self._path(partition))
-        return self.opened[partition]
-
-    def made_anew(self, partition: int) -> Table:
+    def emptied(self, partition: int) -> Table:
         self.made.append(partition)
-        remove_table(self.rows(partition), self._path(partition))
-        del self.opened[partition]
-        return self.rows(partition)
+        return super().emptied(partition)
 
     def close(self) -> None:
         for table in self.opened.values():
             table.close()
         self.opened.clear()
 
-    def _path(self, partition: int) -> Path:
-        return self.folder / f"{partition}.db"
-
 
 def positions(offset: int = 1) -> tuple[bytes, bytes]:
     """The row that ends a flush."""
-    return META_POSITIONS, b'{"store-polls":%d}' % offset
+    return POSITIONS_KEY, b'{"store-polls":%d}' % offset

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
+from schemas.topics import CHANGELOG, MAX_RECORD_BYTES
 from stream.brokers.embedded import cleaning
 from stream.brokers.embedded.errors import (
     LogBusy,
@@ -541,7 +541,7 @@ def more_memory_kb(path: Path, work: str) -> int:
 
 
 def test_a_record_that_kafka_would_not_take_is_refused_in_words(log: EmbeddedLog) -> None:
-    most = MOST_RECORD_BYTES
+    most = MAX_RECORD_BYTES
     with pytest.raises(RecordTooLarge, match=r"topic 'polls' has 16,777,217 bytes; 16,777,216 is the most"):
         log.append([record("polls"), record("polls", value=bytes(most))])
     with pytest.raises(RecordTooLarge):
@@ -556,10 +556,10 @@ def test_a_record_that_kafka_would_not_take_is_refused_in_words(log: EmbeddedLog
 
 
 def test_a_row_of_the_table_may_be_larger(log: EmbeddedLog) -> None:
-    """A day's page is what many good records add up to: refusing it would stop the worker at each start."""
+    """A day's day block is what many good records add up to: refusing it would stop the worker at each start."""
     log.declare_topic(CHANGELOG, 1, "compact")
-    log.append([record(CHANGELOG, value=bytes(MOST_RECORD_BYTES + 1))])
-    assert [len(found.value or b"") for found in read_all(log, CHANGELOG)] == [MOST_RECORD_BYTES + 1]
+    log.append([record(CHANGELOG, value=bytes(MAX_RECORD_BYTES + 1))])
+    assert [len(found.value or b"") for found in read_all(log, CHANGELOG)] == [MAX_RECORD_BYTES + 1]
 
 
 def test_a_larger_one_that_an_older_version_took_is_read_without_what_is_in_it(log: EmbeddedLog) -> None:
@@ -584,7 +584,7 @@ def test_reading_costs_no_more_memory_than_what_is_handed_out(log: EmbeddedLog, 
     append_as_before(log, "x'6b'", "zeroblob(120000000)")
     append_as_before(log, "zeroblob(60000000)", "x'76'")
     assert more_memory_kb(path, "assert len(log.read('polls', 0, 0, 100, 1 << 30)) == 2") < 40_000
-    log.append([record("polls", value=bytes(MOST_RECORD_BYTES - 1))])
+    log.append([record("polls", value=bytes(MAX_RECORD_BYTES - 1))])
     assert more_memory_kb(path, "assert len(log.read('polls', 0, 2, 100, 1)) == 1") < 60_000
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 import pytest
@@ -24,11 +24,11 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from yarl import URL
 
-from stream.brokers.drain import KeepingFlow, RawSchema, records_of
+from stream.brokers.drain import Delivery, Drain, KeepingFlow, RawSchema, records_of
 from stream.brokers.embedded.errors import PartitionCountChanged, UnknownPartition
 from stream.brokers.embedded.log import EmbeddedLog
 from stream.brokers.embedded.producer import Producer
-from stream.brokers.embedded.transport import log_path
+from stream.brokers.embedded.transport import Transport, log_path
 from stream.brokers.records import NewRecord, Record
 
 PARTITIONS = 3
@@ -58,7 +58,7 @@ def new_app(folder: Path, **settings: Any) -> faust.App:
         **settings,
     )
     app.flow_control = KeepingFlow()
-    app.transport.drain = "messages"  # type: ignore[attr-defined]  # ours
+    app.transport = Transport(app.conf.broker_consumer, app, delivery=Delivery(drain="messages"))
     return app
 
 
@@ -280,9 +280,9 @@ class Fleet:
         self.app = new_app(folder, **settings)
         self.applied = applied or Applied()
         self.events: list[Any] = []
-        transport: Any = self.app.transport
-        transport.drain, transport.checkpoint = loop, self.applied
-        transport.batched_topics = frozenset({"polls"} if loop == "batches" else ())
+        topics = frozenset({"polls"} if loop == "batches" else ())
+        delivery = Delivery(cast(Drain, loop), topics, self.applied)
+        self.app.transport = Transport(self.app.conf.broker_consumer, self.app, delivery=delivery)
         topic = self.app.topic("polls", schema=RawSchema(), partitions=PARTITIONS)
 
         async def keep(stream: Any) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import rocksdict
 
-from schemas.state import EMPTY_HEAD, META_POSITIONS, NewerState
+from schemas.compatibility import NewerState
+from schemas.rows.positions import POSITIONS_KEY
+from schemas.rows.summaries import EMPTY_SUMMARY
 from schemas.table_scans import Table
 from stream.errors import MalformedChangelog
 from stream.tables.follower import Follower
@@ -24,8 +26,8 @@ HEAD = b"Ss%d"
 
 
 def row(number: int) -> tuple[bytes, bytes]:
-    """The head of a store; only its key matters here."""
-    return HEAD % number, EMPTY_HEAD
+    """The summary of a store; only its key matters here."""
+    return HEAD % number, EMPTY_SUMMARY
 
 
 def stores_in(table: Table) -> list[int]:
@@ -131,7 +133,7 @@ async def test_of_a_row_the_last_value_holds_and_a_null_deletes_it(table: Table)
     slots: list[Slot] = [row(1), row(2), positions(1), MARKER, (HEAD % 1, None), positions(2), MARKER]
     await restored(reader(*slots, per_read=1), table)
     assert stores_in(table) == [2]
-    assert table.get(META_POSITIONS) == b'{"store-polls":2}'
+    assert table.get(POSITIONS_KEY) == b'{"store-polls":2}'
 
 
 # Following
@@ -147,7 +149,7 @@ async def test_a_follower_holds_rows_back_until_the_row_that_ends_their_flush(ta
         assert (is_whole(table), stores_in(table)) == (True, [1])
         changelog.logs[0] += [positions(2), MARKER]
         await eventually(lambda: stores_in(table) == [1, 2, 3])
-        assert table.get(META_POSITIONS) == b'{"store-polls":2}'
+        assert table.get(POSITIONS_KEY) == b'{"store-polls":2}'
         assert is_whole(table)
 
 
@@ -269,7 +271,7 @@ async def test_a_marker_behind_which_a_table_goes_on_is_no_hole(table: Table) ->
 
 # Rows that are none of ours
 
-NEWER_HEAD = b"Ss1", b"\2" + EMPTY_HEAD[1:]
+NEWER_SUMMARY = b"Ss1", b"\2" + EMPTY_SUMMARY[1:]
 
 
 async def test_a_malformed_row_stops_with_its_place(table: Table) -> None:
@@ -281,7 +283,7 @@ async def test_a_malformed_row_stops_with_its_place(table: Table) -> None:
 async def test_a_malformed_row_can_be_left_out_by_setting(table: Table) -> None:
     slots: list[Slot] = [row(1), (b"huh", b"?"), (b"Ss2", b""), positions(), MARKER]
     await restored(reader(*slots), table, skip_malformed=True)
-    assert [key for key, _ in rows_of(table)] == [META_POSITIONS, b"Ss1"]
+    assert [key for key, _ in rows_of(table)] == [POSITIONS_KEY, b"Ss1"]
     assert is_whole(table)
 
 
@@ -300,7 +302,9 @@ async def test_what_is_left_out_is_no_hole(table: Table) -> None:
 @pytest.mark.parametrize("skip_malformed", [True, False])
 async def test_a_newer_row_always_stops(table: Table, skip_malformed: bool) -> None:
     with pytest.raises(NewerState, match=r"offset 1, has format 2"):
-        await restored(reader(row(1), NEWER_HEAD, positions(), MARKER), table, skip_malformed=skip_malformed)
+        await restored(
+            reader(row(1), NEWER_SUMMARY, positions(), MARKER), table, skip_malformed=skip_malformed
+        )
     assert not is_whole(table)
 
 
@@ -327,7 +331,7 @@ class SlowTable:
         self._table.write(batch)
 
     def is_of_rows(self) -> bool:
-        """Marks of whole and not whole are written by the event loop, rows by a thread."""
+        """StatusChanges of whole and not whole are written by the event loop, rows by a thread."""
         return threading.current_thread() is not threading.main_thread()
 
 

@@ -11,12 +11,12 @@ from stream.worker.recovery import TableRecovery
 async def test_what_was_revoked_before_it_was_begun_is_not_taken_over() -> None:
     """The signal to begin may wait until the take-over before has come to its end."""
     app = faust.App("storepulse-test", broker="kafka://127.0.0.1:1", web_enabled=False)
-    recovery, taken = TableRecovery(app, app.tables), list[list[int]]()
+    taken = list[list[int]]()
 
     async def take_over(actives: list[int], standbys: list[int]) -> None:
         taken.append(actives)
 
-    recovery.take_over = take_over
+    recovery = TableRecovery(app, app.tables, take_over=take_over, left=lambda: None)
     recovery.signal_recovery_start.set()
     recovery.on_partitions_revoked(set())
     running = asyncio.create_task(cast(Any, TableRecovery._restart_recovery).fun(recovery))

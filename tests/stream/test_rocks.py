@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.rows.local import TARGET_KEY, WHOLE_KEY
 from schemas.table_scans import RowsUnreadable, Table
-from schemas.whole import TARGET_KEY, WHOLE_KEY
 from stream.tables.rocks import (
     RowBatch,
     begin_restore,
@@ -38,7 +38,7 @@ def table(tmp_path: Path) -> Iterator[Table]:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[Table]:
-    """5,000 heads, of which some in the middle cannot be read."""
+    """5,000 summaries, of which some in the middle cannot be read."""
     path, random_ = tmp_path / "folder" / "t.db", random.Random(1)
     table = open_table(path)
     write_rows(table, [(b"S%05d" % number, random_.randbytes(100)) for number in range(5_000)], 7)

@@ -12,28 +12,25 @@ from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import encode_hours, encode_poll, encode_zone
+from schemas.events.hours import encode_hours
+from schemas.events.polls import ACCEPT_LOSS_HEADER, encode_poll
+from schemas.events.zones import encode_zone
+from schemas.opening_hours import week_of
+from schemas.rows.day_blocks import day_blocks_prefix, decode_day_blocks
+from schemas.rows.losses import decode_losses, loss_key
+from schemas.rows.positions import POSITIONS_KEY
+from schemas.rows.summaries import EMPTY_SUMMARY, decode_summary, summary_key
+from schemas.rows.table_format import FORMAT_KEY, encode_format
 from schemas.stamps import STAMP_HEADER
-from schemas.state import (
-    EMPTY_HEAD,
-    FORMAT_KEY,
-    META_POSITIONS,
-    Head,
-    decode_head,
-    decode_pages,
-    encode_format,
-    head_key,
-    pages_prefix,
-)
+from schemas.summaries import StoreSummary
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, SOURCES, ZONES
-from schemas.values import StoreId, day_of, week_of
-from schemas.whole import ACCEPT_LOSS_HEADER, decode_losses, loss_key
+from schemas.values import StoreId, day_of
 from stream.brokers.partitions import partition_of
 from stream.brokers.ports import Outgoing
 from stream.brokers.records import Headers, Record
 from stream.worker.agents import INTAKES, _TopicReader
 from stream.worker.losses import TopicSpan
-from stream.worker.write_behind import Ledgers
+from stream.worker.write_behind import WriteBehind
 from tests.builders import rows, utc
 from tests.stream.lists import ListBroker, ListChangelog, Tables, eventually
 
@@ -107,7 +104,7 @@ class Fleet:
     def __init__(self, folder: Path) -> None:
         self.table = Tables(folder)
         self.lost: list[int] = []
-        self.ledgers = Ledgers(self.table, PARTITIONS, 14, 0.0, lambda: self.lost.append(1))
+        self.write_behind = WriteBehind(self.table, PARTITIONS, 14, 0.0, lambda: self.lost.append(1))
         self.broker = ListBroker(ListChangelog({number: [] for number in range(PARTITIONS)}))
         self.app = App()
         self.logs: dict[tuple[str, int], list[Record]] = {
@@ -117,7 +114,7 @@ class Fleet:
         self._told: dict[int, int] = {}
         app: Any = self.app
         self._readers = {
-            intake.topic: _TopicReader[Any](app, self.ledgers, self.broker, PARTITIONS, intake)
+            intake.topic: _TopicReader[Any](app, self.write_behind, self.broker, PARTITIONS, intake)
             for intake in INTAKES
         }
 
@@ -125,7 +122,7 @@ class Fleet:
         """Have a partition, or have it anew."""
         writers = await self.broker.own([partition])
         spans = {spec.name: TopicSpan(*self.span(spec.name, partition), None, "") for spec in SOURCES}
-        await self.ledgers.begin(partition, writers[partition], spans, {}, rewrites_all=False)
+        await self.write_behind.begin(partition, writers[partition], spans, {}, rewrites_all=False)
         self._told[partition] = 0
 
     def span(self, topic: str, partition: int) -> tuple[int, int]:
@@ -160,7 +157,7 @@ class Fleet:
 
     async def flush(self) -> None:
         """Flush, and let what was sent elsewhere arrive there."""
-        await self.ledgers.flush()
+        await self.write_behind.flush()
         for partition, told in self._told.items():
             flushes = self.broker.writers[partition][-1].flushes
             for flush in flushes[told:]:
@@ -176,11 +173,11 @@ class Fleet:
         at_ms = NOON_MS if each.timestamp_ms is None else each.timestamp_ms
         self.send(each.topic, each.partition, each.value, key=each.key, at_ms=at_ms, headers=each.headers)
 
-    def head(self) -> Head:
-        return decode_head(self.table.get(HOME, head_key(S1)) or EMPTY_HEAD)
+    def summary(self) -> StoreSummary:
+        return decode_summary(self.table.get(HOME, summary_key(S1)) or EMPTY_SUMMARY)
 
     def polls(self) -> int:
-        return int(self.head().days[:, 1:].sum())
+        return int(self.summary().days[:, 1:].sum())
 
 
 def new_fleet(folder: Path) -> Fleet:
@@ -218,7 +215,7 @@ async def test_records_that_come_again_are_skipped(fleet: Fleet) -> None:
     await fleet.flush()
     assert again.acks == 1
     assert [letter.value for letter in fleet.dead] == [b"{", b"["]
-    assert (fleet.polls(), fleet.ledgers.written_to(HOME, POLLS)) == (2, 4)
+    assert (fleet.polls(), fleet.write_behind.written_to(HOME, POLLS)) == (2, 4)
 
 
 async def test_a_batch_without_records_moves_the_position(fleet: Fleet) -> None:
@@ -226,7 +223,7 @@ async def test_a_batch_without_records_moves_the_position(fleet: Fleet) -> None:
     event = await fleet.hand_over(POLLS, HOME, [], 3)
     await fleet.flush()
     assert event.acks == 1
-    assert fleet.ledgers.written_to(HOME, POLLS) == 3
+    assert fleet.write_behind.written_to(HOME, POLLS) == 3
 
 
 async def test_a_gap_that_the_broker_explains_is_no_loss(fleet: Fleet) -> None:
@@ -237,7 +234,7 @@ async def test_a_gap_that_the_broker_explains_is_no_loss(fleet: Fleet) -> None:
     await fleet.read(POLLS, HOME, 3, 4)
     await fleet.flush()
     assert (fleet.lost, fleet.polls()) == ([], 2)
-    assert fleet.ledgers.written_to(HOME, POLLS) == 4
+    assert fleet.write_behind.written_to(HOME, POLLS) == 4
 
 
 async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_over_anew(fleet: Fleet) -> None:
@@ -248,7 +245,7 @@ async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_ov
     await fleet.flush()
     fleet.broker.topics[POLLS, HOME] = 3, 4
     event = await fleet.read(POLLS, HOME, 3, 4)
-    assert (fleet.lost, fleet.ledgers.owns(HOME), event.acks) == ([1], False, 1)
+    assert (fleet.lost, fleet.write_behind.owns(HOME), event.acks) == ([1], False, 1)
     await fleet.begin(HOME)
     (loss,) = decode_losses(fleet.table.get(HOME, loss_key(POLLS)))
     assert (loss.from_offset, loss.to_offset) == (1, 3)
@@ -275,7 +272,7 @@ async def test_what_comes_for_a_partition_that_is_not_ours_is_acknowledged_and_n
 ) -> None:
     """Whoever takes it over begins where the table says."""
     fleet.send(POLLS, HOME, poll())
-    fleet.ledgers.lose(HOME, "a test")
+    fleet.write_behind.lose(HOME, "a test")
     event = await fleet.read(POLLS, HOME)
     assert event.acks == 1
     await fleet.begin(HOME)
@@ -295,11 +292,11 @@ async def test_an_event_is_acknowledged_once_its_polls_are_in_the_table(fleet: F
 
 
 async def test_while_more_is_in_the_log_a_flush_waits_for_it(fleet: Fleet) -> None:
-    """The more news a store has, the less each poll costs; and the last of it makes the flush go."""
+    """The more updates a store has, the less each poll costs; and the last of it makes the flush go."""
     for at in ("10:00", "10:30", "11:00"):
         fleet.send(POLLS, HOME, poll(at))
     fleet.app.end = 3
-    flushing = asyncio.create_task(fleet.ledgers.keep_flushing())
+    flushing = asyncio.create_task(fleet.write_behind.keep_flushing())
     await fleet.read(POLLS, HOME, 0, 1)
     await fleet.read(POLLS, HOME, 1, 2)
     await asyncio.sleep(0.05)
@@ -378,14 +375,14 @@ async def test_a_stray_that_is_sent_on_late_and_often_overrules_only_what_was_wr
     fleet.send(ZONES, HOME, encode_zone(S1, "Europe/Paris"))
     await fleet.read(ZONES, HOME)
     await fleet.flush()
-    assert fleet.head().zone == "Europe/Paris"
+    assert fleet.summary().hours.zone == "Europe/Paris"
     (stray,) = fleet.logs[ZONES, ASTRAY]
     stamp = (STAMP_HEADER, b"%d %d 0" % (stray_ms, ASTRAY))
     for _ in range(2):
         fleet.send(ZONES, HOME, stray.value, at_ms=stray_ms, headers=(stamp,))
         await fleet.read(ZONES, HOME)
         await fleet.flush()
-        assert fleet.head().zone == holds
+        assert fleet.summary().hours.zone == holds
 
 
 async def test_hours_obey_the_same_rule_and_so_does_forgetting_them(fleet: Fleet) -> None:
@@ -394,21 +391,21 @@ async def test_hours_obey_the_same_rule_and_so_does_forgetting_them(fleet: Fleet
     fleet.send(HOURS, HOME, encode_hours(S1, week))
     await fleet.read(HOURS, HOME)
     await fleet.flush()
-    assert fleet.head().week == week_of(week)
+    assert fleet.summary().hours.week == week_of(week)
     fleet.send(HOURS, ASTRAY, None, at_ms=NOON_MS + 1)
     await fleet.read(HOURS, ASTRAY)
     await fleet.flush()
     await fleet.read(HOURS, HOME)
     await fleet.flush()
-    assert fleet.table.get(HOME, head_key(S1)) is None
+    assert fleet.table.get(HOME, summary_key(S1)) is None
     fleet.send(HOURS, HOME, encode_hours(S1, older), at_ms=NOON_MS - 1000)
     await fleet.read(HOURS, HOME)
     await fleet.flush()
-    assert fleet.table.get(HOME, head_key(S1)) is None
+    assert fleet.table.get(HOME, summary_key(S1)) is None
     fleet.send(HOURS, HOME, encode_hours(S1, older), at_ms=NOON_MS + 2)
     await fleet.read(HOURS, HOME)
     await fleet.flush()
-    assert fleet.head().week == week_of(older)
+    assert fleet.summary().hours.week == week_of(older)
 
 
 # Forgetting
@@ -461,7 +458,7 @@ async def test_a_null_of_hours_or_zones_is_sent_on(fleet: Fleet, topic: str, val
     await fleet.flush()
     await fleet.read(topic, HOME)
     await fleet.flush()
-    assert fleet.table.get(HOME, head_key(S1)) is None
+    assert fleet.table.get(HOME, summary_key(S1)) is None
     assert fleet.dead == []
 
 
@@ -511,11 +508,11 @@ def test_what_counts_after_forgetting_is_what_was_written_after_it(
 
     fleet = new_fleet(tmp_path_factory.mktemp("table"))
     asyncio.run(run(fleet))
-    pages = [fleet.table.get(HOME, key) or b"" for key in fleet.table.keys(HOME, pages_prefix(S1))]
+    day_blocks = [fleet.table.get(HOME, key) or b"" for key in fleet.table.keys(HOME, day_blocks_prefix(S1))]
     ten = utc("2024-03-14 10:00")
-    codes, _ = decode_pages([day_of(ten)] * len(pages), pages)
+    packed, _ = decode_day_blocks([day_of(ten)] * len(day_blocks), day_blocks)
     fleet.table.close()
-    assert {(code // 2 - ten) // 60_000_000 for code in codes.tolist()} == polled_by_the_rule(arrivals)
+    assert {(code // 2 - ten) // 60_000_000 for code in packed.tolist()} == polled_by_the_rule(arrivals)
 
 
 # Others
@@ -527,16 +524,16 @@ async def test_a_record_that_accepts_losses_says_nothing_else_whatever_is_in_it(
 ) -> None:
     fleet.broker.topics[POLLS, HOME] = 3, 4
     fleet.logs[POLLS, HOME] += [Record(POLLS, HOME, n, NOON_MS, b"s1", poll()) for n in range(3)]
-    fleet.ledgers.lose(HOME, "a test")
+    fleet.write_behind.lose(HOME, "a test")
     fleet.table.rows(HOME)[FORMAT_KEY] = encode_format()
-    fleet.table.rows(HOME)[META_POSITIONS] = b'{"store-polls":1}'
+    fleet.table.rows(HOME)[POSITIONS_KEY] = b'{"store-polls":1}'
     await fleet.begin(HOME)
     assert len(decode_losses(fleet.table.get(HOME, loss_key(POLLS)))) == 1
     fleet.send(POLLS, HOME, value, key=key, at_ms=IN_YEARS_MS, headers=((ACCEPT_LOSS_HEADER, b""),))
     await fleet.read(POLLS, HOME, 3)
     await fleet.flush()
     assert decode_losses(fleet.table.get(HOME, loss_key(POLLS))) == ()
-    assert (fleet.polls(), fleet.dead, fleet.ledgers.written_to(HOME, POLLS)) == (0, [], 4)
+    assert (fleet.polls(), fleet.dead, fleet.write_behind.written_to(HOME, POLLS)) == (0, [], 4)
 
 
 async def test_a_bug_in_reading_a_record_is_a_dead_letter_and_stops_no_other(
@@ -557,4 +554,4 @@ async def test_a_bug_in_reading_a_record_is_a_dead_letter_and_stops_no_other(
     await fleet.flush()
     (letter,) = fleet.dead
     assert dict(letter.headers)["dlq.offset"] == b"0"
-    assert fleet.head().zone == "Asia/Kolkata"
+    assert fleet.summary().hours.zone == "Asia/Kolkata"

@@ -9,18 +9,14 @@ from typing import cast
 import pytest
 
 from query_api.errors import OtherZoneDatabase
+from schemas.opening_hours import week_of
+from schemas.rows.facts import ZONE_DATABASE_KEY
+from schemas.rows.high_water import HIGH_WATER_KEY
+from schemas.rows.summaries import decode_day_counts, decode_summaries, encode_summaries, summary_key
 from schemas.settings import Settings
-from schemas.state import (
-    META_EXTENT,
-    META_ZONE_DATABASE,
-    Head,
-    decode_days,
-    decode_heads,
-    encode_heads,
-    head_key,
-)
-from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, MOST_RECORD_BYTES, POLLS, ZONES
-from schemas.values import MINUTE_US, StoreId, week_of
+from schemas.summaries import StoreSummary
+from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, MAX_RECORD_BYTES, POLLS, ZONES
+from schemas.values import MINUTE_US, StoreId
 from stream.brokers.embedded.log import EmbeddedLog
 from stream.brokers.partitions import partition_of
 from stream.brokers.records import NewRecord, Record
@@ -58,9 +54,9 @@ class Fleet:
     def send_poll(self, value: bytes, key: bytes = b"s1", partition: int | None = None) -> None:
         self.send(POLLS, key, value, partition)
 
-    def head(self, store_id: str = "s1") -> Head | None:
+    def summary(self, store_id: str = "s1") -> StoreSummary | None:
         with snapshot_of(self.settings.state) as snapshot:
-            return snapshot.head(StoreId(store_id))
+            return snapshot.summary(StoreId(store_id))
 
     def latest_us(self) -> int | None:
         with snapshot_of(self.settings.state) as snapshot:
@@ -95,15 +91,15 @@ def poll(status: str = "active", at: str = "2024-03-14 11:00:00 UTC", store_id: 
     return json.dumps({"store_id": store_id, "status": status, "timestamp_utc": at}).encode()
 
 
-def counts(head: Head | None) -> tuple[int, int]:
+def counts(summary: StoreSummary | None) -> tuple[int, int]:
     """Active and inactive polls."""
-    return (0, 0) if head is None else (int(head.days[:, 1].sum()), int(head.days[:, 2].sum()))
+    return (0, 0) if summary is None else (int(summary.days[:, 1].sum()), int(summary.days[:, 2].sum()))
 
 
 def test_one_poll_is_counted_with_or_without_a_key(fleet: Fleet) -> None:
     fleet.send_poll(poll())
     fleet.send(POLLS, None, poll(at="2024-03-14T11:30:00Z"), partition_of(StoreId("s1"), PARTITIONS))
-    assert counts(fleet.head()) == (2, 0)
+    assert counts(fleet.summary()) == (2, 0)
     assert fleet.dead_letters() == []
 
 
@@ -123,7 +119,7 @@ def test_bad_records_go_to_the_dead_letters_as_they_came_and_stop_nothing(fleet:
     for value in bad:
         fleet.send_poll(value)
     fleet.send_poll(poll(at="2024-03-14 12:05:00 UTC"))
-    assert counts(fleet.head()) == (1, 0)
+    assert counts(fleet.summary()) == (1, 0)
     letters = fleet.dead_letters()
     assert {record.value: headers["dlq.reason"] for record, headers in letters} == bad
     assert {record.key for record, _ in letters} == {b"s1"}
@@ -135,7 +131,7 @@ def test_bad_records_go_to_the_dead_letters_as_they_came_and_stop_nothing(fleet:
 def test_in_a_many_polls_record_the_good_count_and_the_header_names_the_bad(fleet: Fleet) -> None:
     at_us = [utc(f"2024-03-14 0{hour}:00") for hour in range(4)]
     fleet.send_poll(json.dumps({"store_id": "s1", "timestamps_us": at_us, "statuses": "AIxA"}).encode())
-    assert counts(fleet.head()) == (2, 1)
+    assert counts(fleet.summary()) == (2, 1)
     ((_, headers),) = fleet.dead_letters()
     assert headers["dlq.index"] == "2"
     assert headers["dlq.reason"] == "unknown status"
@@ -144,7 +140,7 @@ def test_in_a_many_polls_record_the_good_count_and_the_header_names_the_bad(flee
 def test_what_is_no_instant_in_a_many_polls_record_leaves_the_others(fleet: Fleet) -> None:
     at_us = [utc("2024-03-14 01:00"), 2**63, None, 1.5, "noon", utc("2024-03-14 02:00"), -1]
     fleet.send_poll(json.dumps({"store_id": "s1", "timestamps_us": at_us, "statuses": "AAAAAIA"}).encode())
-    assert counts(fleet.head()) == (1, 1)
+    assert counts(fleet.summary()) == (1, 1)
     letters = {headers["dlq.reason"]: headers["dlq.index"] for _, headers in fleet.dead_letters()}
     assert letters == {"unparseable time": "1,2,3,4", "instant before 1970": "6"}
 
@@ -155,10 +151,10 @@ def test_a_record_in_another_partition_is_sent_on_and_counted_once_in_its_own(fl
     fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}')
     fleet.send_poll(poll(), partition=(home + 1) % PARTITIONS)
     wait_until_applied(fleet.settings.state, {(POLLS, home): 1})
-    head = fleet.head()
-    assert counts(head) == (1, 0)
-    assert head is not None
-    assert head.zone == "Asia/Kolkata"
+    summary = fleet.summary()
+    assert counts(summary) == (1, 0)
+    assert summary is not None
+    assert summary.hours.zone == "Asia/Kolkata"
 
 
 def test_a_poll_whose_record_has_no_timestamp_cannot_be_judged_and_is_no_bug_of_ours(fleet: Fleet) -> None:
@@ -169,21 +165,21 @@ def test_a_poll_whose_record_has_no_timestamp_cannot_be_judged_and_is_no_bug_of_
     fleet.send(POLLS, b"s1", poll(status="inactive"), elsewhere, at_ms=-1)
     fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}', elsewhere, at_ms=-1)
     wait_until_applied(fleet.settings.state, {(ZONES, partition_of(StoreId("s1"), PARTITIONS)): 1})
-    head = fleet.head()
-    assert head is not None
-    assert (counts(head), head.zone) == ((1, 0), "Asia/Kolkata")
+    summary = fleet.summary()
+    assert summary is not None
+    assert (counts(summary), summary.hours.zone) == ((1, 0), "Asia/Kolkata")
     reasons = [headers["dlq.reason"] for _, headers in fleet.dead_letters()]
     assert reasons == ["record without a timestamp"] * 2
 
 
 def test_a_dead_letter_too_large_for_a_record_is_cut_and_says_so(fleet: Fleet) -> None:
     """With its headers a dead letter is larger than the record that it comes from."""
-    room = MOST_RECORD_BYTES - 100
+    room = MAX_RECORD_BYTES - 100
     junk, key = b"{" + b"x" * room, b"k" * room
     fleet.send(POLLS, b"s1", junk)
     fleet.send(POLLS, key, b"{", partition=0)
     fleet.send_poll(poll())
-    assert counts(fleet.head()) == (1, 0)
+    assert counts(fleet.summary()) == (1, 0)
     letters = {headers["dlq.truncated"]: record for record, headers in fleet.dead_letters()}
     assert letters.keys() == {
         f"key 2, value {room + 1} bytes",
@@ -193,20 +189,18 @@ def test_a_dead_letter_too_large_for_a_record_is_cut_and_says_so(fleet: Fleet) -
         kept, whole = (letter.value, junk) if letter.key == b"s1" else (letter.key, key)
         assert kept
         assert whole.startswith(kept)
-        assert (
-            MOST_RECORD_BYTES - 2000 < len(letter.key or b"") + len(letter.value or b"") < MOST_RECORD_BYTES
-        )
+        assert MAX_RECORD_BYTES - 2000 < len(letter.key or b"") + len(letter.value or b"") < MAX_RECORD_BYTES
 
 
 def test_a_stray_record_too_large_to_be_sent_on_is_a_dead_letter(fleet: Fleet) -> None:
     home = partition_of(StoreId("s1"), PARTITIONS)
     fleet.send_poll(
-        (poll() + b" " * MOST_RECORD_BYTES)[: MOST_RECORD_BYTES - 2], partition=(home + 1) % PARTITIONS
+        (poll() + b" " * MAX_RECORD_BYTES)[: MAX_RECORD_BYTES - 2], partition=(home + 1) % PARTITIONS
     )
     ((letter, headers),) = fleet.dead_letters()
     assert headers["dlq.reason"] == "too large to be sent on"
     assert (letter.value or b"").startswith(poll())
-    assert fleet.head() is None
+    assert fleet.summary() is None
 
 
 def test_a_bad_row_rejects_the_whole_week_and_the_last_good_one_stays(fleet: Fleet) -> None:
@@ -215,9 +209,9 @@ def test_a_bad_row_rejects_the_whole_week_and_the_last_good_one_stays(fleet: Fle
     fleet.send(HOURS, b"s1", good)
     for bad_row in (row % (7, "17:00"), row % (1, "25:00")):
         fleet.send(HOURS, b"s1", f'{{"store_id": "s1", "hours": [{row % (1, "12:00")}, {bad_row}]}}'.encode())
-    head = fleet.head()
-    assert head is not None
-    assert head.week == week_of(rows("Mon 09:00-17:00"))
+    summary = fleet.summary()
+    assert summary is not None
+    assert summary.hours.week == week_of(rows("Mon 09:00-17:00"))
     assert [headers["dlq.reason"] for _, headers in fleet.dead_letters()] == [
         "day outside 0 to 6",
         "no time of day",
@@ -226,21 +220,21 @@ def test_a_bad_row_rejects_the_whole_week_and_the_last_good_one_stays(fleet: Fle
 
 def test_an_unknown_zone_makes_no_store_known(fleet: Fleet) -> None:
     fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Mars/Olympus"}')
-    assert fleet.head() is None
+    assert fleet.summary() is None
 
 
 def test_a_null_forgets_what_its_topic_said(fleet: Fleet) -> None:
     fleet.send_poll(poll())
     fleet.send(ZONES, b"s1", b'{"store_id": "s1", "timezone_str": "Asia/Kolkata"}')
     fleet.send(POLLS, b"s1", None)
-    head = fleet.head()
-    assert head is not None
-    assert (counts(head), head.zone) == ((0, 0), "Asia/Kolkata")
+    summary = fleet.summary()
+    assert summary is not None
+    assert (counts(summary), summary.hours.zone) == ((0, 0), "Asia/Kolkata")
     fleet.send_poll(poll(status="inactive", at="2024-03-14 11:10:00 UTC"))
-    assert counts(fleet.head()) == (0, 1)
+    assert counts(fleet.summary()) == (0, 1)
     fleet.send(POLLS, b"s1", None)
     fleet.send(ZONES, b"s1", None)
-    assert fleet.head() is None
+    assert fleet.summary() is None
 
 
 def test_where_the_latest_poll_is_forgotten_the_one_before_it_is_the_latest(fleet: Fleet) -> None:
@@ -262,7 +256,7 @@ def _is_readable(settings: Settings) -> bool:
 
 
 def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: Path) -> None:
-    """Up for 30 minutes; the older database gave a microsecond more, the older version kept no extent."""
+    """Up for 30 minutes; the older database gave a microsecond more, the older version kept no high-water mark."""
     settings = Settings(state=tmp_path / "state", partitions=1)
     with EmbeddedLog(settings.log_path) as log:
         declare_all(log, 1)
@@ -270,27 +264,29 @@ def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: P
             log.append([NewRecord(POLLS, 0, b"s1", poll(status, f"2024-03-14 {at}:00 UTC"), NOON_MS)])
     with running("worker", state=settings.state):
         wait_until_applied(settings.state, {(POLLS, 0): 3})
-    table, key = open_table(settings.table_path(0)), head_key(StoreId("s1"))
-    head, extent = cast(bytes, table[key]), table[META_EXTENT]
-    heads = decode_heads([head])
-    assert heads.mark_ups.tolist() == [0, 0, 30 * MINUTE_US]
-    (table[key],) = encode_heads(replace(heads, mark_ups=heads.mark_ups + 1), decode_days([head]))
-    table[META_ZONE_DATABASE] = b"1999a"
-    del table[META_EXTENT]
+    table, key = open_table(settings.table_path(0)), summary_key(StoreId("s1"))
+    summary, high_water = cast(bytes, table[key]), table[HIGH_WATER_KEY]
+    summaries = decode_summaries([summary])
+    assert summaries.change_up_us.tolist() == [0, 0, 30 * MINUTE_US]
+    (table[key],) = encode_summaries(
+        replace(summaries, change_up_us=summaries.change_up_us + 1), decode_day_counts([summary])
+    )
+    table[ZONE_DATABASE_KEY] = b"1999a"
+    del table[HIGH_WATER_KEY]
     table.close()
     with running("worker", state=settings.state):
         until("the table is derived anew", lambda: _is_readable(settings))
     table = open_table(settings.table_path(0))
-    assert (table[key], table[META_EXTENT], table[META_ZONE_DATABASE]) == (
-        head,
-        extent,
+    assert (table[key], table[HIGH_WATER_KEY], table[ZONE_DATABASE_KEY]) == (
+        summary,
+        high_water,
         ZONE_DATABASE.encode(),
     )
     table.close()
 
 
 def test_a_state_with_a_zone_of_a_newer_database_stops_the_worker_with_what_to_do(tmp_path: Path) -> None:
-    """Kolkata becomes a zone that is not there, the database one of the future; so all heads are to be rebuilt."""
+    """Kolkata becomes a zone that is not there, the database one of the future; so all is to be rebuilt."""
     settings = Settings(state=tmp_path / "state", partitions=1)
     with EmbeddedLog(settings.log_path) as log:
         declare_all(log, 1)
@@ -301,9 +297,9 @@ def test_a_state_with_a_zone_of_a_newer_database_stops_the_worker_with_what_to_d
         log.append([NewRecord(POLLS, 0, b"s1", poll("inactive", "2024-03-14 11:30:00 UTC"), NOON_MS)])
     with running("worker", state=settings.state):
         wait_until_applied(settings.state, {(POLLS, 0): 2, (ZONES, 0): 1})
-    table, key = open_table(settings.table_path(0)), head_key(StoreId("s1"))
+    table, key = open_table(settings.table_path(0)), summary_key(StoreId("s1"))
     table[key] = cast(bytes, table[key]).replace(b"Asia/Kolkata", b"Mars/Olympus")
-    table[META_ZONE_DATABASE] = b"2999a"
+    table[ZONE_DATABASE_KEY] = b"2999a"
     table.close()
     refused = storepulse("worker", state=settings.state, seconds=60)
     assert refused.returncode == 4

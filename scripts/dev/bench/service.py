@@ -28,7 +28,7 @@ _PATIENCE_S: Final = 300.0
 _LOOK_S: Final = 0.005
 _KEPT_S: Final = 1.0
 """A connection that rested for longer is opened anew: the API may have closed it meanwhile."""
-_CLI: Final = "scripts.cli.main"
+_CLI: Final = "scripts.cli"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 

@@ -23,7 +23,7 @@ _LIVE: Final = 200
 
 def measure_sizes(bench: Bench) -> Iterator[Row]:
     """Hourly polls and a poll a minute, kept for 14 days."""
-    for what, polls_a_day, stores, most_kb in (
+    for what, polls_a_day, stores, max_kb in (
         ("hourly polls", 24, bench.count(14_228, 1_000), 3),
         ("a poll a minute", _POLLS_A_DAY, bench.count(100, 20), 12),
     ):
@@ -34,7 +34,7 @@ def measure_sizes(bench: Bench) -> Iterator[Row]:
             kb = sum(path.stat().st_size for path in settings.tables_dir.rglob("*") if path.is_file()) / 1024
             yield Row("sizes", f"tables a store, {what}, {_DAYS} days", "KB", [kb / stores], Target(3))
         written = list(_live_kb(bench, settings, stores_of(data)))
-        yield Row("sizes", f"changelog a live poll, {what}", "KB", written, Target(most_kb))
+        yield Row("sizes", f"changelog a live poll, {what}", "KB", written, Target(max_kb))
         bench.forget(settings)
 
 

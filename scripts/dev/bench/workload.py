@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.events import encode_poll
+from schemas.events.polls import encode_poll
 from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import POLLS

@@ -83,7 +83,7 @@ class Consumer(DrainingConsumer):
                         keep_bounded,
                         group=self.app.conf.id,
                         reads=reads,
-                        retention_ms=self._embedded.retention_ms,
+                        retention_ms=self._delivery.retention_ms,
                     )
                 )
 
@@ -205,7 +205,7 @@ class Consumer(DrainingConsumer):
         A partition without a commit starts where `consumer_auto_offset_reset` says, and so does one whose commit
         lies beyond its end because the log was made anew.
         """
-        checkpoint = self._checkpoint
+        checkpoint = self._delivery.checkpoint
         if checkpoint is not None:
             found = self._checkpoints(checkpoint)
             self._move(found)
@@ -233,7 +233,7 @@ class Consumer(DrainingConsumer):
         self._changed.set()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        if self._checkpoint is not None:
+        if self._delivery.checkpoint is not None:
             return True  # it is in the log with the rows
         group = self.app.conf.id
         await self._asking.submit(lambda log: log.commit(group, cast(Mapping[TopicPartition, int], offsets)))

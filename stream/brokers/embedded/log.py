@@ -17,7 +17,7 @@ from typing import Final, Literal, Self
 
 import msgspec
 
-from schemas.topics import CHANGELOG, MOST_RECORD_BYTES
+from schemas.topics import CHANGELOG, MAX_RECORD_BYTES
 from stream.brokers.embedded import cleaning, rows
 from stream.brokers.embedded.database import Database, create_records_table, records_table
 from stream.brokers.embedded.errors import PartitionCountChanged, RecordTooLarge, UnknownPartition
@@ -69,7 +69,7 @@ class EmbeddedLog:
         self._database.close()
 
     def declare_topic(self, name: str, partitions: int, cleanup: Cleanup) -> None:
-        """Make topic `name` with partitions 0 to `partitions` - 1 (at least 1), or find it as it should be.
+        """Make topic `name` with partitions 0 to `partitions` - 1 (at least 1), or find it should be.
 
         Another `cleanup` takes the place of the old one. Raises `PartitionCountChanged`.
         """
@@ -138,7 +138,7 @@ class EmbeddedLog:
         """
         table = self._table(topic, partition)
         with self._database.reading() as db:
-            found = rows.select(db, table, from_offset, max_records, max_bytes, _most_bytes(topic))
+            found = rows.select(db, table, from_offset, max_records, max_bytes, _max_bytes(topic))
         return [_record(topic, partition, row) for row in found]
 
     def begin_offset(self, topic: str, partition: int) -> int:
@@ -257,7 +257,7 @@ class _Tail:
         self.end_offset = end_offset
 
     def take(self, record: NewRecord) -> None:
-        size, most = _size_of(record), _most_bytes(record.topic)
+        size, most = _size_of(record), _max_bytes(record.topic)
         if size > most:
             raise RecordTooLarge(record.topic, size, most)
         headers = _pack_headers(record.headers) if record.headers else None
@@ -269,9 +269,9 @@ class _Tail:
         db.execute("UPDATE partitions SET end_offset = ? WHERE id = ?", (self.end_offset, self._partition_id))
 
 
-def _most_bytes(topic: str) -> int:
+def _max_bytes(topic: str) -> int:
     """Bytes that a record may have. The table's own rows are what good records add up to: they must go in."""
-    return sys.maxsize if topic == CHANGELOG else MOST_RECORD_BYTES
+    return sys.maxsize if topic == CHANGELOG else MAX_RECORD_BYTES
 
 
 def _size_of(record: NewRecord) -> int:

@@ -47,7 +47,7 @@ class Producer(base.Producer):
         self._partition_for = self.partitioner or DefaultPartitioner()
         self._pending: list[Sent] = []
         self._sent = 0
-        self._settled = 0
+        self._merged = 0
         self._writing: asyncio.Future[list[int]] | None = None
         self._is_scheduled = False
         self._failure: BaseException | None = None
@@ -138,7 +138,7 @@ class Producer(base.Producer):
             if not buffer.pending.empty():
                 await buffer._send_pending(buffer.pending.get_nowait())
         sent = self._sent
-        while self._settled < sent:
+        while self._merged < sent:
             await self._write_and_wait()
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -195,7 +195,7 @@ class Producer(base.Producer):
     def _settle(self, group: list[Sent], appended: asyncio.Future[list[int]]) -> None:
         """Tell the senders of `group`, and go on with those who came meanwhile."""
         self._writing = None
-        self._settled += len(group)
+        self._merged += len(group)
         error = appended.exception()
         self._failure = error or self._failure
         for number, (record, written) in enumerate(group):

@@ -20,9 +20,5 @@ class Shared(Protocol):
     def topics(self) -> Topics:
         """What is known of the topics."""
 
-    @property
-    def retention_ms(self) -> int:
-        """How long applied records stay in the log, in milliseconds."""
-
     def wake_consumer(self) -> None:
         """Tell the consumer of this process that the log has grown."""

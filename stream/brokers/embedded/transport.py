@@ -15,7 +15,7 @@ from faust.types.enums import ProcessingGuarantee
 from faust.types.transports import ConsumerCallback, ConsumerT, ProducerT
 from yarl import URL
 
-from stream.brokers.drain import Checkpoint, Drain
+from stream.brokers.drain import Delivery
 from stream.brokers.embedded.consumer import Consumer
 from stream.brokers.embedded.producer import Producer
 from stream.brokers.embedded.topics import Topics
@@ -28,20 +28,9 @@ class Transport(base.Transport):
     Producer: ClassVar[type[ProducerT]] = Producer
     driver_version = f"sqlite={sqlite3.sqlite_version}"
 
-    #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
-    batched_topics: frozenset[str] = frozenset()
-
-    #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
-    drain: Drain = "batches"
-
-    #: Where reading begins. Set it before the app starts.
-    checkpoint: Checkpoint | None = None
-
-    #: How long applied records stay in the log, in milliseconds. Set it before the app starts.
-    retention_ms: int = 7 * 24 * 3_600_000
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, delivery: Delivery = Delivery(), **kwargs: Any) -> None:  # noqa: B008  # frozen
         super().__init__(*args, **kwargs)
+        self.delivery = delivery
         self.path = log_path(self.url[0])
         self.topics = Topics(self.app)
         self._consumer: Consumer | None = None

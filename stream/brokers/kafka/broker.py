@@ -1,4 +1,4 @@
-"""Apache Kafka as a worker needs it beside Faust's transport: writers that fence, the changelog, offsets.
+"""Apache Kafka worker needs it beside Faust's transport: writers that fence, the changelog, offsets.
 
 Owns: one transactional producer per partition, and what is asked of Kafka. Must not know: Faust, what rows mean.
 
@@ -24,7 +24,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 
 from schemas.settings import Settings
-from schemas.topics import APP_ID, CHANGELOG, MOST_ROW_BYTES
+from schemas.topics import APP_ID, CHANGELOG, MAX_ROW_BYTES
 from stream.brokers.connection import client_options, start_client
 from stream.brokers.kafka.asking import (
     CLOSE_SECONDS,
@@ -98,7 +98,7 @@ class KafkaBroker:
                 **self._options,
                 transactional_id=transactional_id,
                 max_batch_size=_BATCH_BYTES,
-                max_request_size=MOST_ROW_BYTES,
+                max_request_size=MAX_ROW_BYTES,
                 transaction_timeout_ms=round(_TRANSACTION_SECONDS * 1000),
             )
             try:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from schemas.positions import Positions
 from schemas.settings import Settings
-from schemas.topics import MOST_RECORD_BYTES
+from schemas.topics import MAX_RECORD_BYTES
 from stream.brokers.connection import client_options, start_client
 from stream.brokers.kafka.record_batches import append_many
 from stream.brokers.records import NewRecord
@@ -95,7 +95,7 @@ async def _started_producer(settings: Settings) -> Any:
         **client_options(settings),
         enable_idempotence=True,
         max_batch_size=_KAFKA_BATCH_BYTES,
-        max_request_size=MOST_RECORD_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
         request_timeout_ms=_OUTAGE_MS,
     )
     try:

@@ -19,7 +19,7 @@ from faust.types import TP, ConsumerMessage
 from faust.types.transports import ConsumerT
 from mode.threads import WorkerThread
 
-from stream.brokers.drain import Batch, Checkpoint, Drain, DrainingConsumer
+from stream.brokers.drain import Batch, Delivery, DrainingConsumer
 from stream.brokers.kafka.broker import record_of
 
 log = structlog.get_logger(__name__)
@@ -173,7 +173,7 @@ class Consumer(DrainingConsumer, driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to where the tables say."""
-        checkpoint = self._checkpoint
+        checkpoint = self._delivery.checkpoint
         if checkpoint is None:
             return await super().seek_to_committed()
         positions = self._checkpoints(checkpoint)
@@ -190,17 +190,9 @@ class Transport(driver.Transport):
 
     Consumer: ClassVar[type[ConsumerT]] = Consumer
 
-    #: Topics whose records reach the stream a batch at a time. Set it before the app starts.
-    batched_topics: frozenset[str] = frozenset()
-
-    #: Which loop hands them over, ours or Faust's own. Set it before the app starts.
-    drain: Drain = "batches"
-
-    #: Where reading begins. Set it before the app starts.
-    checkpoint: Checkpoint | None = None
-
-    #: Kafka's own retention applies; see the topics' settings.
-    retention_ms: int = 0
+    def __init__(self, *args: Any, delivery: Delivery = Delivery(), **kwargs: Any) -> None:  # noqa: B008  # frozen
+        super().__init__(*args, **kwargs)
+        self.delivery = delivery
 
 
 def _plain(tp: Any) -> Any:

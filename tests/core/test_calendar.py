@@ -1,4 +1,4 @@
-"""The business clock reads time zones through names that pytz does not promise."""
+"""The calendar reads time zones through names that pytz does not promise."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import pytz
 
-from schemas.values import DAY_US, HOUR_US, week_of
-from stream.core.calendar import BusinessClock, ReadingsStack, offsets_of
+from schemas.opening_hours import OpeningHours, week_of
+from schemas.values import DAY_US, HOUR_US
+from stream.core.calendar import Calendar, OpenTimes, offsets_of
 from tests.builders import local, rows, utc
 from tests.strategies import ZONES, clock_changes
 
@@ -34,20 +35,24 @@ def test_a_zone_that_never_changed_has_one_offset() -> None:
 
 
 def test_local_midnights_stand_where_local_days_begin() -> None:
-    clock = BusinessClock("America/New_York", ())
+    calendar = Calendar(OpeningHours("America/New_York"))
     from_us, to_us = utc("2023-03-11 12:00"), utc("2023-03-14 00:00")
     days = ("2023-03-12", "2023-03-13")
-    assert clock.midnights_us(from_us, to_us) == [local(day, "America/New_York") for day in days]
+    assert calendar.midnights_us(from_us, to_us) == [local(day, "America/New_York") for day in days]
 
 
-def test_stacked_clocks_read_as_each_of_them_alone() -> None:
+def test_stacked_calendars_read_as_each_of_them_alone() -> None:
     weeks = ((), week_of(rows("Mon-Fri 09:00-17:00")), week_of(rows("Sat 22:00-04:00")))
-    clocks = [BusinessClock(zone, week) for zone in ("America/New_York", "Asia/Kathmandu") for week in weeks]
+    calendars = [
+        Calendar(OpeningHours(zone, week))
+        for zone in ("America/New_York", "Asia/Kathmandu")
+        for week in weeks
+    ]
     from_us = utc("2023-03-10")
-    readings = [clock.readings(from_us, from_us + 7 * DAY_US) for clock in clocks]
+    open_time = [calendar.open_time(from_us, from_us + 7 * DAY_US) for calendar in calendars]
     at_us = from_us + np.arange(0, 7 * DAY_US, 13 * 60_000_001)
-    stack = ReadingsStack(readings)
-    for number, alone in enumerate(readings):
+    stack = OpenTimes(open_time)
+    for number, alone in enumerate(open_time):
         open_us = [
             sum(close_us - open_us for open_us, close_us in alone.intervals(from_us, until_us))
             for until_us in at_us.tolist()

@@ -14,36 +14,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from schemas.stamps import Held, Stamp, StoreStamps, decode_stamps, encode_stamps
-from schemas.state import (
-    EMPTY_HEAD,
-    FORMAT_KEY,
-    META_EXTENT,
-    META_PARTITIONS,
-    META_POSITIONS,
-    META_TOPICS,
-    META_ZONE_DATABASE,
-    STAMPS_PREFIX,
-    Extent,
-    Head,
-    NewerState,
-    applied_key,
-    decode_extent,
-    decode_head,
-    head_key,
-    stamps_key,
-)
+from schemas.compatibility import NewerState
+from schemas.rows.facts import PARTITIONS_KEY, TOPICS_KEY, ZONE_DATABASE_KEY
+from schemas.rows.high_water import HIGH_WATER_KEY, decode_high_water
+from schemas.rows.losses import Loss, decode_losses, encode_losses, loss_key
+from schemas.rows.positions import POSITIONS_KEY, applied_key
+from schemas.rows.stamps import STAMPS_PREFIX, decode_stamps, encode_stamps, stamps_key
+from schemas.rows.summaries import EMPTY_SUMMARY, decode_summary, summary_key
+from schemas.rows.table_format import FORMAT_KEY
+from schemas.stamps import Held, Stamp, StoreStamps
+from schemas.summaries import HighWater, StoreSummary
 from schemas.table_scans import RowsUnreadable
 from schemas.topics import DEAD_LETTERS, HOURS, POLLS, SOURCES, ZONES
-from schemas.values import DAY_US, StoreId, code_of
-from schemas.whole import Loss, decode_losses, encode_losses, loss_key
+from schemas.values import DAY_US, StoreId, pack_poll
 from stream.brokers.ports import Outgoing, WriterLost
 from stream.core.calendar import ZONE_DATABASE
 from stream.errors import PartitionsAdded
 from stream.tables.rocks import open_table, stored_offset, write_rows
 from stream.worker import write_behind as module
 from stream.worker.losses import TopicSpan
-from stream.worker.write_behind import Ledgers
+from stream.worker.write_behind import WriteBehind
 from tests.broken import break_a_block
 from tests.builders import poll
 from tests.stream.lists import ListWriter, Tables, eventually
@@ -54,10 +44,10 @@ TODAY = time.time_ns() // (1000 * DAY_US)
 
 @dataclass
 class Worker:
-    """Ledgers over a table of our own; partition 0 is ours, under `writer`."""
+    """WriteBehind over a table of our own; partition 0 is ours, under `writer`."""
 
     table: Tables
-    ledgers: Ledgers
+    write_behind: WriteBehind
     writer: ListWriter
     lost: list[int]
     acknowledged: list[int] = field(default_factory=list)
@@ -70,11 +60,11 @@ class Worker:
     ) -> None:
         self.writer = writer or self.writer
         every = {spec.name: TopicSpan(0, 1000, None, "") for spec in SOURCES} | (spans or {})
-        await self.ledgers.begin(0, self.writer, every, ids or {}, rewrites_all=False)
+        await self.write_behind.begin(0, self.writer, every, ids or {}, rewrites_all=False)
 
     def add(self, when: str, store_id: str = "s1") -> None:
         said = poll(when, store_id)
-        self.ledgers.add_polls(0, said.store_id, [code_of(said.at_us, said.status)])
+        self.write_behind.add_polls(0, said.store_id, [pack_poll(said.at_us, said.status)])
 
     async def take(self, when: str, offset: int, store_id: str = "s1") -> None:
         """Take in a poll that stands at `offset` of store-polls."""
@@ -82,20 +72,20 @@ class Worker:
         await self.taken(offset + 1)
 
     async def taken(self, next_offset: int, topic: str = POLLS) -> None:
-        await self.ledgers.taken(
+        await self.write_behind.taken(
             0, topic, next_offset, lambda: self.acknowledged.append(next_offset), more_waits=False
         )
 
-    def head(self, store_id: str = "s1") -> Head | None:
-        value = self.table.get(0, head_key(StoreId(store_id)))
-        return value if value is None else decode_head(value)
+    def summary(self, store_id: str = "s1") -> StoreSummary | None:
+        value = self.table.get(0, summary_key(StoreId(store_id)))
+        return value if value is None else decode_summary(value)
 
     def polls(self, store_id: str = "s1") -> int:
-        head = self.head(store_id)
-        return 0 if head is None else int(head.days[:, 1:].sum())
+        summary = self.summary(store_id)
+        return 0 if summary is None else int(summary.days[:, 1:].sum())
 
     def positions(self) -> bytes | None:
-        return self.table.get(0, META_POSITIONS)
+        return self.table.get(0, POSITIONS_KEY)
 
     def losses(self, topic: str = POLLS) -> tuple[Loss, ...]:
         return decode_losses(self.table.get(0, loss_key(topic)))
@@ -103,8 +93,8 @@ class Worker:
 
 def new_worker(folder: Path) -> Worker:
     table, lost = Tables(folder), list[int]()
-    ledgers = Ledgers(table, 4, 14, 0.001, lambda: lost.append(1))
-    return Worker(table, ledgers, ListWriter(0), lost)
+    write_behind = WriteBehind(table, 4, 14, 0.001, lambda: lost.append(1))
+    return Worker(table, write_behind, ListWriter(0), lost)
 
 
 @pytest.fixture
@@ -127,14 +117,14 @@ async def test_a_flush_writes_rows_then_what_the_table_says_of_itself_and_its_po
     worker: Worker,
 ) -> None:
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     (flush,) = worker.writer.flushes
     assert flush.rows[0][0] == b"Ss1"
-    assert flush.rows[-1] == (META_POSITIONS, b'{"store-polls":7}')
+    assert flush.rows[-1] == (POSITIONS_KEY, b'{"store-polls":7}')
     rows = dict(flush.rows)
-    assert rows[FORMAT_KEY] == b"\2" + EMPTY_HEAD[1:]
-    assert rows[META_PARTITIONS] == b"4"
-    assert rows[META_ZONE_DATABASE] == ZONE_DATABASE.encode()
+    assert rows[FORMAT_KEY] == b"\2" + EMPTY_SUMMARY[1:]
+    assert rows[PARTITIONS_KEY] == b"4"
+    assert rows[ZONE_DATABASE_KEY] == ZONE_DATABASE.encode()
     assert {key: worker.table.get(0, key) for key in rows} == rows
     assert stored_offset(worker.table.rows(0)) == len(worker.writer.log) - 1
 
@@ -142,7 +132,7 @@ async def test_a_flush_writes_rows_then_what_the_table_says_of_itself_and_its_po
 async def test_what_a_table_says_of_itself_already_is_not_written_again(worker: Worker) -> None:
     for offset, hour in enumerate((10, 11)):
         await worker.take(f"Mon {hour}:00 active", offset)
-        await worker.ledgers.flush()
+        await worker.write_behind.flush()
     kinds = [key[:2] for key, _ in worker.writer.flushes[1].rows]
     assert kinds == [b"Ss", b"Ps", b"Me", b"Mp"]
 
@@ -151,47 +141,47 @@ async def test_positions_are_those_of_the_news_in_the_flush(worker: Worker) -> N
     """A poll that is taken in while a flush is being written belongs to the next one."""
     worker.writer.gate = asyncio.Event()
     await worker.take("Mon 10:00 active", 0)
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await worker.writer.writing.wait()
     await worker.take("Mon 11:00 active", 1)
-    assert (worker.ledgers.taken_to(0, POLLS), worker.ledgers.written_to(0, POLLS)) == (2, 0)
+    assert (worker.write_behind.taken_to(0, POLLS), worker.write_behind.written_to(0, POLLS)) == (2, 0)
     worker.writer.gate.set()
     await flushing
     assert worker.writer.flushes[0].positions[POLLS] == 1
     assert (worker.polls(), worker.positions()) == (1, b'{"store-polls":1}')
-    assert worker.ledgers.written_to(0, POLLS) == 1
+    assert worker.write_behind.written_to(0, POLLS) == 1
     assert worker.acknowledged == [1]
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert (worker.polls(), worker.positions()) == (2, b'{"store-polls":2}')
     assert worker.acknowledged == [1, 2]
 
 
-async def test_a_poll_taken_in_while_a_flush_is_settled_belongs_to_the_next_one(
+async def test_a_poll_taken_in_while_a_flush_is_merged_belongs_to_the_next_one(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slices let others have a turn, and the row of positions is made after all of them."""
     monkeypatch.setattr(module, "_SLICE", 1)
     for offset in range(3):
         await worker.take("Mon 10:00 active", offset, f"s{offset}")
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await asyncio.sleep(0)
     while not worker.writer.flushes:
-        await worker.take("Mon 11:00 active", worker.ledgers.taken_to(0, POLLS), "late")
+        await worker.take("Mon 11:00 active", worker.write_behind.taken_to(0, POLLS), "late")
         await asyncio.sleep(0)
     await flushing
     assert worker.positions() == b'{"store-polls":3}'
     assert worker.polls("late") == 0
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert worker.polls("late") == 1
-    assert worker.positions() == b'{"store-polls":%d}' % worker.ledgers.taken_to(0, POLLS)
+    assert worker.positions() == b'{"store-polls":%d}' % worker.write_behind.taken_to(0, POLLS)
 
 
 async def test_positions_of_topics_that_say_nothing_new_stay(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 4)
     await worker.taken(9, ZONES)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await worker.take("Mon 11:00 active", 5)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert worker.positions() == b'{"store-polls":6,"store-zones":9}'
 
 
@@ -199,14 +189,14 @@ async def test_dead_letters_and_strays_go_out_with_the_positions_that_note_them(
     letter = Outgoing(DEAD_LETTERS, None, b"s1", b"{", (("dlq.reason", b"why"),))
     stray = Outgoing(POLLS, 3, b"s9", b"{}", (("storepulse.stamp", b"1 0 4"),), 1)
     for offset, each in enumerate((letter, stray)):
-        worker.ledgers.send(0, each)
+        worker.write_behind.send(0, each)
         await worker.taken(offset + 1)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     (flush,) = worker.writer.flushes
     assert flush.outgoing == [letter, stray]
     assert flush.positions[POLLS] == 2
     await worker.take("Mon 10:00 active", 2)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert worker.writer.flushes[1].outgoing == []
 
 
@@ -217,10 +207,10 @@ async def test_nothing_is_acknowledged_before_writer_and_table_have_it(worker: W
     seen: list[tuple[int, int]] = []
     worker.writer.gate = asyncio.Event()
     worker.add("Mon 10:00 active")
-    await worker.ledgers.taken(
+    await worker.write_behind.taken(
         0, POLLS, 1, lambda: seen.append((len(worker.writer.flushes), worker.polls())), more_waits=False
     )
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await worker.writer.writing.wait()
     assert seen == []
     worker.writer.gate.set()
@@ -249,14 +239,14 @@ async def test_an_error_of_table_or_writer_ends_the_flushing_and_acknowledges_no
         worker.table.opened[0] = NoRoom(worker.table.rows(0))  # type: ignore[assignment]
     else:
         worker.writer.fails = OSError("No space left on device")
-    flushing = asyncio.create_task(worker.ledgers.keep_flushing())
+    flushing = asyncio.create_task(worker.write_behind.keep_flushing())
     await worker.take("Mon 10:00 active", 0)
     with pytest.raises(OSError, match="No space left on device"):
         async with asyncio.timeout(5):
             await flushing
     assert worker.acknowledged == []
     assert worker.lost == []
-    assert worker.ledgers.written_to(0, POLLS) == 0
+    assert worker.write_behind.written_to(0, POLLS) == 0
     assert len(worker.writer.flushes) == is_table
 
 
@@ -267,28 +257,28 @@ async def test_when_a_writer_is_lost_its_news_is_dropped_and_acknowledged(worker
     """Who owns the partition next begins where the table says; Faust waits for acknowledgements to rejoin."""
     worker.writer.fails = WriterLost(0, "fenced")
     await worker.take("Mon 10:00 active", 0)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert worker.acknowledged == [1]
-    assert (worker.lost, worker.ledgers.owns(0), worker.polls()) == ([1], False, 0)
+    assert (worker.lost, worker.write_behind.owns(0), worker.polls()) == ([1], False, 0)
     assert worker.writer.is_closed
     worker.writer.fails = None
     await worker.begin(writer=ListWriter(0))
-    assert worker.ledgers.taken_to(0, POLLS) == 0
-    await worker.ledgers.flush()
+    assert worker.write_behind.taken_to(0, POLLS) == 0
+    await worker.write_behind.flush()
     assert worker.writer.flushes == []
 
 
 async def test_what_came_while_the_flush_failed_is_dropped_too(worker: Worker) -> None:
     worker.writer.fails, worker.writer.gate = WriterLost(0, "fenced"), asyncio.Event()
     await worker.take("Mon 10:00 active", 0)
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await worker.writer.writing.wait()
     await worker.take("Mon 11:00 active", 1)
     worker.writer.gate.set()
     await flushing
     assert sorted(worker.acknowledged) == [1, 2]
     await worker.begin(writer=ListWriter(0))
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert worker.writer.flushes == []
 
 
@@ -296,7 +286,7 @@ async def test_news_is_never_written_by_a_writer_that_was_made_after_it_came(wor
     await worker.take("Mon 10:00 active", 0)
     after = ListWriter(0)
     await worker.begin(writer=after)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert after.flushes == []
     assert worker.acknowledged == [1]
 
@@ -307,38 +297,38 @@ async def test_a_flush_that_fails_behind_a_take_over_leaves_the_new_writer_its_p
     worker.writer.fails, worker.writer.gate = WriterLost(0, "fenced"), asyncio.Event()
     old = worker.writer
     await worker.take("Mon 10:00 active", 0)
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await old.writing.wait()
     await worker.begin(writer=ListWriter(0))
     await worker.take("Mon 11:00 active", 0)
     assert old.gate is not None
     old.gate.set()
     await flushing
-    assert (worker.lost, worker.ledgers.owns(0)) == ([], True)
-    await worker.ledgers.flush()
+    assert (worker.lost, worker.write_behind.owns(0)) == ([], True)
+    await worker.write_behind.flush()
     assert (worker.polls(), worker.acknowledged) == (1, [1, 1])
 
 
 async def test_a_partition_that_is_lost_takes_no_other_with_it(worker: Worker) -> None:
     other = ListWriter(1)
     spans = {spec.name: TopicSpan(0, 9, None, "") for spec in SOURCES}
-    await worker.ledgers.begin(1, other, spans, {}, rewrites_all=False)
+    await worker.write_behind.begin(1, other, spans, {}, rewrites_all=False)
     worker.writer.fails = WriterLost(0, "fenced")
     await worker.take("Mon 10:00 active", 0)
-    worker.ledgers.add_polls(1, S1, [code_of(0, poll("Mon 10:00 active").status)])
-    await worker.ledgers.taken(1, POLLS, 1, lambda: None, more_waits=False)
-    await worker.ledgers.flush()
-    assert (worker.ledgers.owns(0), worker.ledgers.owns(1)) == (False, True)
+    worker.write_behind.add_polls(1, S1, [pack_poll(0, poll("Mon 10:00 active").status)])
+    await worker.write_behind.taken(1, POLLS, 1, lambda: None, more_waits=False)
+    await worker.write_behind.flush()
+    assert (worker.write_behind.owns(0), worker.write_behind.owns(1)) == (False, True)
     assert len(other.flushes) == 1
 
 
 async def test_released_partitions_drop_what_is_pending_and_close_their_writers(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 0)
-    await worker.ledgers.release()
+    await worker.write_behind.release()
     assert worker.acknowledged == [1]
     assert worker.writer.is_closed
-    assert not worker.ledgers.owns(0)
-    await worker.ledgers.flush()
+    assert not worker.write_behind.owns(0)
+    await worker.write_behind.flush()
     assert worker.writer.flushes == []
 
 
@@ -347,25 +337,25 @@ async def test_released_partitions_drop_what_is_pending_and_close_their_writers(
 
 async def test_a_new_table_begins_where_the_topic_does(unbegun: Worker) -> None:
     await unbegun.begin({POLLS: TopicSpan(4, 9, None, "")})
-    assert unbegun.ledgers.taken_to(0, POLLS) == 4
-    assert unbegun.ledgers.written_to(0, POLLS) == 4
+    assert unbegun.write_behind.taken_to(0, POLLS) == 4
+    assert unbegun.write_behind.written_to(0, POLLS) == 4
     assert unbegun.writer.flushes == []
     assert unbegun.losses() == ()
 
 
 async def test_a_table_goes_on_where_it_is_whatever_the_group_has_committed(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await worker.begin({POLLS: TopicSpan(0, 9, 900, ""), HOURS: TopicSpan(2, 9, None, "")})
-    assert worker.ledgers.taken_to(0, POLLS) == 7
-    assert worker.ledgers.taken_to(0, HOURS) == 2
+    assert worker.write_behind.taken_to(0, POLLS) == 7
+    assert worker.write_behind.taken_to(0, HOURS) == 2
 
 
 async def test_a_loss_is_noted_in_the_table_with_where_reading_goes_on(worker: Worker) -> None:
     """▲ at 2, [4·····9)"""
     before = REGISTRY.get_sample_value("storepulse_losses_total", {"topic": POLLS}) or 0.0
     await worker.take("Mon 10:00 active", 1)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await worker.begin({POLLS: TopicSpan(4, 9, None, "")})
     (loss,) = worker.losses()
     assert (loss.from_offset, loss.to_offset) == (2, 4)
@@ -377,7 +367,7 @@ async def test_a_loss_is_noted_in_the_table_with_where_reading_goes_on(worker: W
 
 async def test_a_loss_is_noted_once_and_the_next_one_beside_it(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 1)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     for first in (4, 4, 6):
         await worker.begin({POLLS: TopicSpan(first, 9, None, "")})
     assert [(loss.from_offset, loss.to_offset) for loss in worker.losses()] == [(2, 4), (4, 6)]
@@ -385,20 +375,20 @@ async def test_a_loss_is_noted_once_and_the_next_one_beside_it(worker: Worker) -
 
 async def test_losses_stay_until_they_are_accepted(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 1)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await worker.begin({topic: TopicSpan(4, 9, 2, "") for topic in (POLLS, ZONES)})
     await worker.take("Mon 11:00 active", 4)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert len(worker.losses(POLLS)) == len(worker.losses(ZONES)) == 1
     noticed_ms = worker.losses(POLLS)[0].noticed_ms
-    worker.ledgers.accept_losses(0, noticed_ms - 1)
+    worker.write_behind.accept_losses(0, noticed_ms - 1)
     await worker.taken(6)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert len(worker.losses(POLLS)) == 1, "whoever accepts knows of nothing that is noticed later"
-    worker.ledgers.accept_losses(0, noticed_ms + 1000)
-    worker.ledgers.accept_losses(0, noticed_ms - 1)
+    worker.write_behind.accept_losses(0, noticed_ms + 1000)
+    worker.write_behind.accept_losses(0, noticed_ms - 1)
     await worker.taken(7)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     assert (worker.losses(POLLS), worker.losses(ZONES)) == ((), ())
     assert dict(worker.writer.flushes[-1].rows)[loss_key(ZONES)] is None
     await worker.begin({POLLS: TopicSpan(4, 9, None, "")})
@@ -408,7 +398,7 @@ async def test_losses_stay_until_they_are_accepted(worker: Worker) -> None:
 async def test_a_topic_that_nothing_had_come_for_yet_loses_what_comes_and_goes(worker: Worker) -> None:
     """▲ at 0, [500····  and the table knows of other topics: it is not new"""
     await worker.taken(3, HOURS)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await worker.begin({POLLS: TopicSpan(500, 900, None, "")})
     (loss,) = worker.losses()
     assert (loss.from_offset, loss.to_offset) == (0, 500)
@@ -416,9 +406,9 @@ async def test_a_topic_that_nothing_had_come_for_yet_loses_what_comes_and_goes(w
 
 async def test_a_changelog_without_its_beginning_is_no_table(worker: Worker) -> None:
     """It was made again while somebody wrote. Polls that are not in it are in the topic, maybe."""
-    worker.table.rows(0).put(META_POSITIONS, b'{"store-polls":800}')
+    worker.table.rows(0).put(POSITIONS_KEY, b'{"store-polls":800}')
     await worker.begin({POLLS: TopicSpan(4, 900, 800, "")})
-    assert worker.ledgers.taken_to(0, POLLS) == 4
+    assert worker.write_behind.taken_to(0, POLLS) == 4
     (loss,) = worker.losses()
     assert (loss.from_offset, loss.to_offset) == (0, 4)
 
@@ -426,13 +416,13 @@ async def test_a_changelog_without_its_beginning_is_no_table(worker: Worker) -> 
 async def test_a_topic_that_was_made_again_is_a_loss_and_its_new_id_is_noted(worker: Worker) -> None:
     await worker.begin({POLLS: TopicSpan(0, 9, None, "A")}, {POLLS: "A"})
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
-    assert worker.table.get(0, META_TOPICS) == b'{"store-polls":"A"}'
+    await worker.write_behind.flush()
+    assert worker.table.get(0, TOPICS_KEY) == b'{"store-polls":"A"}'
     for _ in range(2):
         await worker.begin({POLLS: TopicSpan(0, 9, None, "B")}, {POLLS: "B"})
-        assert worker.ledgers.taken_to(0, POLLS) == 0
+        assert worker.write_behind.taken_to(0, POLLS) == 0
     assert [(loss.from_offset, loss.to_offset) for loss in worker.losses()] == [(7, -1)]
-    assert worker.table.get(0, META_TOPICS) == b'{"store-polls":"B"}'
+    assert worker.table.get(0, TOPICS_KEY) == b'{"store-polls":"B"}'
 
 
 # Older and newer tables
@@ -441,17 +431,17 @@ async def test_a_topic_that_was_made_again_is_a_loss_and_its_new_id_is_noted(wor
 async def test_a_table_of_format_1_becomes_one_of_format_2(worker: Worker) -> None:
     """A row of positions for each topic becomes one for all; nothing else changes."""
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     rows = worker.table.rows(0)
-    for key in (FORMAT_KEY, META_POSITIONS, META_TOPICS):
+    for key in (FORMAT_KEY, POSITIONS_KEY, TOPICS_KEY):
         del rows[key]
     rows[applied_key(POLLS)], rows[applied_key(ZONES)] = b"7", b"3"
     await worker.begin()
-    assert (worker.ledgers.taken_to(0, POLLS), worker.ledgers.taken_to(0, ZONES)) == (7, 3)
+    assert (worker.write_behind.taken_to(0, POLLS), worker.write_behind.taken_to(0, ZONES)) == (7, 3)
     written = dict(worker.writer.flushes[-1].rows)
     assert (written[applied_key(POLLS)], written[applied_key(ZONES)]) == (None, None)
-    assert written[META_POSITIONS] == b'{"store-polls":7,"store-zones":3}'
-    assert worker.table.get(0, FORMAT_KEY) == b"\2" + EMPTY_HEAD[1:]
+    assert written[POSITIONS_KEY] == b'{"store-polls":7,"store-zones":3}'
+    assert worker.table.get(0, FORMAT_KEY) == b"\2" + EMPTY_SUMMARY[1:]
     assert list(worker.table.keys(0, b"Mapplied")) == []
     assert worker.polls() == 1
     flushes = len(worker.writer.flushes)
@@ -459,35 +449,35 @@ async def test_a_table_of_format_1_becomes_one_of_format_2(worker: Worker) -> No
     assert len(worker.writer.flushes) == flushes
 
 
-async def test_a_table_of_format_1_without_an_extent_gets_one(worker: Worker) -> None:
+async def test_a_table_of_format_1_without_an_high_water_mark_gets_one(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
-    extent = worker.table.get(0, META_EXTENT)
-    del worker.table.rows(0)[META_EXTENT]
+    await worker.write_behind.flush()
+    high_water = worker.table.get(0, HIGH_WATER_KEY)
+    del worker.table.rows(0)[HIGH_WATER_KEY]
     await worker.begin()
-    assert worker.table.get(0, META_EXTENT) == extent is not None
+    assert worker.table.get(0, HIGH_WATER_KEY) == high_water is not None
 
 
 async def test_a_table_of_a_newer_format_is_refused_and_left_as_it_is(unbegun: Worker) -> None:
-    newer = b"\3" + EMPTY_HEAD[1:]
+    newer = b"\3" + EMPTY_SUMMARY[1:]
     unbegun.table.rows(0)[FORMAT_KEY] = newer
     with pytest.raises(NewerState, match="table has format 3, this storepulse reads up to 2"):
         await unbegun.begin()
-    assert not unbegun.ledgers.owns(0)
+    assert not unbegun.write_behind.owns(0)
     assert unbegun.writer.flushes == []
     assert unbegun.table.get(0, FORMAT_KEY) == newer
 
 
 async def test_a_table_of_another_partition_count_is_refused(unbegun: Worker) -> None:
-    unbegun.table.rows(0)[META_PARTITIONS] = b"6"
+    unbegun.table.rows(0)[PARTITIONS_KEY] = b"6"
     with pytest.raises(PartitionsAdded):
         await unbegun.begin()
 
 
 async def test_the_stamps_of_stores_that_were_forgotten_long_ago_go_once_a_month(worker: Worker) -> None:
-    """Of those of 401 days ago only where no head is left; younger ones stay."""
+    """Of those of 401 days ago only where no summary is left; younger ones stay."""
     await worker.take("Mon 10:00 active", 0, "here")
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     rows = worker.table.rows(0)
     for store_id, days_ago in (("gone", 401), ("here", 401), ("young", 399)):
         stamps = StoreStamps(zone=Held(Stamp(1, 0, 0), 1), changed_day=TODAY - days_ago)
@@ -508,14 +498,14 @@ async def test_a_partition_that_nothing_comes_for_writes_its_positions_now_and_t
 ) -> None:
     """So its table stays young enough to go on with, and the broker does not forget the writer."""
     await worker.take("Mon 10:00 active", 6)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     monkeypatch.setattr(module, "NOTE_SECONDS", 0.02)
-    flushing = asyncio.create_task(worker.ledgers.keep_flushing())
+    flushing = asyncio.create_task(worker.write_behind.keep_flushing())
     await eventually(lambda: len(worker.writer.flushes) == 3)
     flushing.cancel()
     with suppress(asyncio.CancelledError):
         await flushing
-    assert worker.writer.flushes[2].rows == [(META_POSITIONS, b'{"store-polls":7}')]
+    assert worker.writer.flushes[2].rows == [(POSITIONS_KEY, b'{"store-polls":7}')]
     assert stored_offset(worker.table.rows(0)) == len(worker.writer.log) - 1
 
 
@@ -524,7 +514,7 @@ async def test_a_partition_that_nothing_ever_came_for_writes_nothing(
 ) -> None:
     monkeypatch.setattr(module, "NOTE_SECONDS", 0.02)
     monkeypatch.setattr(module, "_BACKLOG_SECONDS", 0.01)
-    flushing = asyncio.create_task(worker.ledgers.keep_flushing())
+    flushing = asyncio.create_task(worker.write_behind.keep_flushing())
     await asyncio.sleep(0.2)
     flushing.cancel()
     with suppress(asyncio.CancelledError):
@@ -535,35 +525,44 @@ async def test_a_partition_that_nothing_ever_came_for_writes_nothing(
 # How far polls reach
 
 
-def counted(worker: Worker) -> Extent:
-    """The extent by looking at every head."""
-    heads = [decode_head(worker.table.get(0, key) or EMPTY_HEAD) for key in worker.table.head_keys(0)]
-    return Extent(
-        max((head.latest for head in heads), default=-1), max((head.carry for head in heads), default=-1)
+def counted(worker: Worker) -> HighWater:
+    """The high-water mark by looking at every summary."""
+    summaries = [
+        decode_summary(worker.table.get(0, key) or EMPTY_SUMMARY) for key in worker.table.summary_keys(0)
+    ]
+    return HighWater(
+        max((summary.latest for summary in summaries), default=-1),
+        max((summary.baseline for summary in summaries), default=-1),
     )
 
 
-async def test_the_extent_is_what_a_count_of_all_heads_gives_also_after_forgetting(worker: Worker) -> None:
+async def test_the_high_water_mark_is_what_a_count_of_all_summaries_gives_also_after_forgetting(
+    worker: Worker,
+) -> None:
     """s3 has the latest poll, s2 the latest of those that retention keeps for their status alone."""
     offset = 0
     for store_id, days in {"s1": (1, 40), "s2": (5, 60), "s3": (2, 61)}.items():
         for day in days:
-            worker.ledgers.add_polls(
-                0, StoreId(store_id), [code_of(day * DAY_US, poll("Mon 10:00 active").status)]
+            worker.write_behind.add_polls(
+                0, StoreId(store_id), [pack_poll(day * DAY_US, poll("Mon 10:00 active").status)]
             )
         await worker.taken(offset := offset + 1)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     last = 2 * 61 * DAY_US + 1
-    assert decode_extent(worker.table.get(0, META_EXTENT)) == counted(worker) == Extent(last, 10 * DAY_US + 1)
-    for forgotten, extent in (
-        ("s3", Extent(120 * DAY_US + 1, 10 * DAY_US + 1)),
-        ("s2", Extent(80 * DAY_US + 1, 2 * DAY_US + 1)),
-        ("s1", Extent()),
+    assert (
+        decode_high_water(worker.table.get(0, HIGH_WATER_KEY))
+        == counted(worker)
+        == HighWater(last, 10 * DAY_US + 1)
+    )
+    for forgotten, high_water in (
+        ("s3", HighWater(120 * DAY_US + 1, 10 * DAY_US + 1)),
+        ("s2", HighWater(80 * DAY_US + 1, 2 * DAY_US + 1)),
+        ("s1", HighWater()),
     ):
-        worker.ledgers.forget_polls(0, StoreId(forgotten), Stamp(1, 0, offset))
+        worker.write_behind.forget_polls(0, StoreId(forgotten), Stamp(1, 0, offset))
         await worker.taken(offset := offset + 1)
-        await worker.ledgers.flush()
-        assert decode_extent(worker.table.get(0, META_EXTENT)) == counted(worker) == extent
+        await worker.write_behind.flush()
+        assert decode_high_water(worker.table.get(0, HIGH_WATER_KEY)) == counted(worker) == high_water
 
 
 FORGET = st.just(-1)
@@ -573,7 +572,7 @@ DAYS = st.one_of(FORGET, st.integers(0, 60))
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), DAYS), max_size=6), max_size=5))
-def test_the_extent_is_what_a_count_gives_whatever_is_said_and_forgotten(
+def test_the_high_water_mark_is_what_a_count_gives_whatever_is_said_and_forgotten(
     tmp_path_factory: pytest.TempPathFactory, flushes: list[list[tuple[int, int]]]
 ) -> None:
     async def run(worker: Worker) -> None:
@@ -583,12 +582,12 @@ def test_the_extent_is_what_a_count_gives_whatever_is_said_and_forgotten(
             for store, day in flush:
                 store_id = StoreId(f"s{store}")
                 if day < 0:
-                    worker.ledgers.forget_polls(0, store_id, Stamp(1, 0, offset))
+                    worker.write_behind.forget_polls(0, store_id, Stamp(1, 0, offset))
                 else:
-                    worker.ledgers.add_polls(0, store_id, [code_of(day * DAY_US, active)])
+                    worker.write_behind.add_polls(0, store_id, [pack_poll(day * DAY_US, active)])
                 await worker.taken(offset := offset + 1)
-            await worker.ledgers.flush()
-            assert decode_extent(worker.table.get(0, META_EXTENT)) == counted(worker)
+            await worker.write_behind.flush()
+            assert decode_high_water(worker.table.get(0, HIGH_WATER_KEY)) == counted(worker)
 
     worker = new_worker(tmp_path_factory.mktemp("table"))
     asyncio.run(run(worker))
@@ -600,16 +599,16 @@ def test_the_extent_is_what_a_count_gives_whatever_is_said_and_forgotten(
 
 async def test_forgetting_takes_what_stands_before_it_and_leaves_what_follows(worker: Worker) -> None:
     await worker.take("Mon 10:00 active", 0)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     worker.add("Mon 11:00 active")
-    worker.ledgers.forget_polls(0, S1, Stamp(5, 0, 2))
+    worker.write_behind.forget_polls(0, S1, Stamp(5, 0, 2))
     await worker.take("Mon 12:00 inactive", 3)
-    await worker.ledgers.flush()
-    head = worker.head()
-    assert head is not None
-    assert head.days[:, 1:].tolist() == [[0, 1]]
+    await worker.write_behind.flush()
+    summary = worker.summary()
+    assert summary is not None
+    assert summary.days[:, 1:].tolist() == [[0, 1]]
     assert list(worker.table.keys(0, b"P")) == [
-        key for key, page in worker.writer.flushes[1].rows if key[:1] == b"P" and page
+        key for key, day_block in worker.writer.flushes[1].rows if key[:1] == b"P" and day_block
     ]
 
 
@@ -620,14 +619,14 @@ async def test_what_was_forgotten_is_known_while_pending_while_being_written_and
     before, after = Stamp(4, 3, 9), Stamp(6, 3, 9)
 
     def verdicts() -> tuple[bool, bool]:
-        return worker.ledgers.is_forgotten(0, S1, before), worker.ledgers.is_forgotten(0, S1, after)
+        return worker.write_behind.is_forgotten(0, S1, before), worker.write_behind.is_forgotten(0, S1, after)
 
     assert verdicts() == (False, False)
     worker.writer.gate = asyncio.Event()
-    worker.ledgers.forget_polls(0, S1, Stamp(5, 0, 0))
+    worker.write_behind.forget_polls(0, S1, Stamp(5, 0, 0))
     await worker.taken(1)
     assert verdicts() == (True, False)
-    flushing = asyncio.create_task(worker.ledgers.flush())
+    flushing = asyncio.create_task(worker.write_behind.flush())
     await worker.writer.writing.wait()
     assert verdicts() == (True, False)
     worker.writer.gate.set()
@@ -639,10 +638,10 @@ async def test_what_was_forgotten_is_known_while_pending_while_being_written_and
 async def test_a_later_forgetting_counts_with_the_time_of_the_one_before(worker: Worker) -> None:
     """Its producer's clock went back; in the log it is later all the same."""
     for offset, time_ms in enumerate((50, 20)):
-        worker.ledgers.forget_polls(0, S1, Stamp(time_ms, 0, offset))
+        worker.write_behind.forget_polls(0, S1, Stamp(time_ms, 0, offset))
         await worker.taken(offset + 1)
-        await worker.ledgers.flush()
-    assert worker.ledgers.is_forgotten(0, S1, Stamp(40, 3, 9))
+        await worker.write_behind.flush()
+    assert worker.write_behind.is_forgotten(0, S1, Stamp(40, 3, 9))
     assert decode_stamps(worker.table.get(0, stamps_key(S1))).forgotten == Stamp(50, 0, 1)
 
 
@@ -652,14 +651,14 @@ async def test_a_later_forgetting_counts_with_the_time_of_the_one_before(worker:
 async def test_who_brings_more_polls_than_memory_may_hold_waits_for_a_flush(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_PENDING_POLLS", 2)
+    monkeypatch.setattr(module, "_MAX_PENDING_POLLS", 2)
     for offset in range(2):
         await worker.take(f"Mon 1{offset}:00 active", offset)
     waiting = asyncio.create_task(worker.take("Mon 12:00 active", 2))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await waiting
     await worker.take("Mon 13:00 active", 3)
 
@@ -667,27 +666,27 @@ async def test_who_brings_more_polls_than_memory_may_hold_waits_for_a_flush(
 async def test_who_brings_more_for_elsewhere_than_memory_may_hold_waits_for_a_flush(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_OUTGOING_BYTES", 1000)
+    monkeypatch.setattr(module, "_MAX_OUTGOING_BYTES", 1000)
     for offset, size in enumerate((900, 200)):
-        worker.ledgers.send(0, Outgoing(DEAD_LETTERS, None, b"", bytes(size)))
+        worker.write_behind.send(0, Outgoing(DEAD_LETTERS, None, b"", bytes(size)))
         taken = asyncio.create_task(worker.taken(offset + 1))
         for _ in range(5):
             await asyncio.sleep(0)
         assert taken.done() == (size == 900)
-    await worker.ledgers.flush()
+    await worker.write_behind.flush()
     await taken
-    worker.ledgers.send(0, Outgoing(DEAD_LETTERS, None, b"", bytes(900)))
+    worker.write_behind.send(0, Outgoing(DEAD_LETTERS, None, b"", bytes(900)))
     await worker.taken(3)
 
 
 async def test_who_waits_for_room_does_not_wait_for_the_moment_that_news_may_gather(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_PENDING_POLLS", 0)
-    ledgers = Ledgers(worker.table, 4, 14, 3600.0, lambda: None)
-    worker.ledgers = ledgers
+    monkeypatch.setattr(module, "_MAX_PENDING_POLLS", 0)
+    write_behind = WriteBehind(worker.table, 4, 14, 3600.0, lambda: None)
+    worker.write_behind = write_behind
     await worker.begin()
-    flushing = asyncio.create_task(ledgers.keep_flushing())
+    flushing = asyncio.create_task(write_behind.keep_flushing())
     async with asyncio.timeout(5):
         await worker.take("Mon 10:00 active", 0)
     assert worker.polls() == 1
@@ -699,11 +698,11 @@ async def test_who_waits_for_room_does_not_wait_for_the_moment_that_news_may_gat
 async def test_who_waits_for_room_goes_on_when_the_partitions_leave(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_PENDING_POLLS", 0)
+    monkeypatch.setattr(module, "_MAX_PENDING_POLLS", 0)
     waiting = asyncio.create_task(worker.take("Mon 10:00 active", 0))
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    await worker.ledgers.release()
+    await worker.write_behind.release()
     await waiting
 
 
@@ -712,7 +711,7 @@ async def test_who_waits_for_room_goes_on_when_the_partitions_leave(
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[Worker]:
-    """5,000 heads and 5,000 stamps, of which some in the middle cannot be read."""
+    """5,000 summaries and 5,000 stamps, of which some in the middle cannot be read."""
     for prefix, partition in ((b"S", 0), (STAMPS_PREFIX, 1)):
         table, random_ = open_table(tmp_path / f"{partition}.db"), random.Random(1)
         write_rows(table, [(prefix + b"%05d" % number, random_.randbytes(64)) for number in range(5_000)], 7)
@@ -727,13 +726,13 @@ def broken(tmp_path: Path) -> Iterator[Worker]:
 async def test_a_changelog_is_not_filled_with_the_part_of_a_table_that_can_be_read(broken: Worker) -> None:
     spans = {spec.name: TopicSpan(0, 1000, None, "") for spec in SOURCES}
     with pytest.raises(RowsUnreadable):
-        await broken.ledgers.begin(0, broken.writer, spans, {}, rewrites_all=True)
+        await broken.write_behind.begin(0, broken.writer, spans, {}, rewrites_all=True)
     assert broken.writer.flushes == []
-    assert not broken.ledgers.owns(0)
+    assert not broken.write_behind.owns(0)
 
 
-def test_heads_and_stamps_that_cannot_be_read_are_no_end_of_them(broken: Worker) -> None:
+def test_summaries_and_stamps_that_cannot_be_read_are_no_end_of_them(broken: Worker) -> None:
     with pytest.raises(RowsUnreadable):
-        list(broken.table.head_keys(0))
+        list(broken.table.summary_keys(0))
     with pytest.raises(RowsUnreadable):
         list(broken.table.keys(1, STAMPS_PREFIX))

@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.state import Int64s
+from schemas.arrays import Int64s
 from schemas.values import RejectReason
 
-_MOST_INDEXES: Final = 1000
+_MAX_INDEXES: Final = 1000
 """Bad polls of one reason whose places are remembered."""
 _PIECE_BYTES: Final = 1 << 18
 _LATEST_NUMBER: Final = 10**18
@@ -54,13 +54,13 @@ NO_REJECTS: Final[Rejects] = MappingProxyType({})
 
 
 def read_polls(timestamps_us: bytes, statuses: str, latest_us: int) -> tuple[Int64s, Rejects]:
-    """The good polls of `timestamps_us`, a JSON array, as codes; and why the others were turned away.
+    """The good polls of `timestamps_us`, a JSON array, as packed polls; and why the others were turned away.
 
     Poll k is good where element k is an instant from 0 to `latest_us` and letter k of `statuses` is A or I.
     """
     letters = np.frombuffer(statuses.encode("ascii", "replace"), np.uint8)
     rejects: dict[RejectReason, RejectedPolls] = {}
-    codes: list[Int64s] = []
+    packed: list[Int64s] = []
     first = 0
     for piece in _pieces(timestamps_us):
         at_us = _instants(piece)
@@ -73,9 +73,9 @@ def read_polls(timestamps_us: bytes, statuses: str, latest_us: int) -> tuple[Int
             _note(rejects, first, at_us, good, latest_us)
             found = found[good]
         # Where so many fit, instants are of a few digits only, and there are not many different ones.
-        codes.append(np.unique(found) if len(found) * 8 > _PIECE_BYTES else found)
+        packed.append(np.unique(found) if len(found) * 8 > _PIECE_BYTES else found)
         first += len(at_us)
-    return codes[0] if len(codes) == 1 else np.concatenate(codes), rejects
+    return packed[0] if len(packed) == 1 else np.concatenate(packed), rejects
 
 
 def _letters(letters: npt.NDArray[np.uint8], first: int, count: int) -> npt.NDArray[np.uint8]:
@@ -103,7 +103,7 @@ def _note(
         indexes = np.flatnonzero(bad)
         if len(indexes):
             noted = rejects.get(reason, RejectedPolls())
-            more = first + indexes[: _MOST_INDEXES - len(noted.indexes)]
+            more = first + indexes[: _MAX_INDEXES - len(noted.indexes)]
             rejects[reason] = RejectedPolls(noted.count + len(indexes), (*noted.indexes, *more.tolist()))
 
 

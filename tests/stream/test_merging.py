@@ -1,4 +1,4 @@
-"""Settling in one go what was said of stores of several partitions gives what settling each alone gives."""
+"""Merger in one go what was said of stores of several partitions gives what merging each alone gives."""
 
 from array import array
 
@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.stamps import LastSaid, Stamp
-from schemas.values import DAY_US, StoreId, code_of
+from schemas.values import DAY_US, StoreId, pack_poll
 from stream.tables.rocks import RowBatch
-from stream.worker import merging as settling
-from stream.worker.merging import Settling, StoreNews
-from stream.worker.updates import News
+from stream.worker import merging
+from stream.worker.merging import Merger, StoreUpdates
+from stream.worker.updates import Updates
 from tests.builders import poll
 from tests.stream.lists import Tables
 
@@ -25,15 +25,15 @@ ZONE = st.none() | st.sampled_from(ZONES)
 SAID = st.tuples(st.integers(0, STORES - 1), FORGETS, POLL_DAYS, st.booleans(), ZONE)
 
 
-def news_of(offset: int, said: tuple[int, int | None, list[int], bool, str | None]) -> StoreNews:
+def updates_of(offset: int, said: tuple[int, int | None, list[int], bool, str | None]) -> StoreUpdates:
     store, forgets, days, says_zone, zone = said
     active = poll("Mon 10:00 active").status
-    news = News(
+    updates = Updates(
         forgets=None if forgets is None else Stamp(forgets, 0, offset),
-        codes=array("q", [code_of(day * DAY_US + offset, active) for day in days]),
+        packed=array("q", [pack_poll(day * DAY_US + offset, active) for day in days]),
         zone=LastSaid(direct=(Stamp(5, 0, offset), zone)) if says_zone else None,
     )
-    return StoreNews(store % PARTITIONS, StoreId(f"s{store}"), news)
+    return StoreUpdates(store % PARTITIONS, StoreId(f"s{store}"), updates)
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,25 +44,28 @@ def news_of(offset: int, said: tuple[int, int | None, list[int], bool, str | Non
 def test_together_as_apart(
     tmp_path_factory: pytest.TempPathFactory,
     flushes: list[list[tuple[int, int | None, list[int], bool, str | None]]],
-    most_polls: int,
+    max_polls: int,
 ) -> None:
     table = Tables(tmp_path_factory.mktemp("table"))
-    of_tables = Settling(table, 14)
+    of_tables = Merger(table, 14)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "_MOST_SETTLED_POLLS", most_polls)
+        patch.setattr(merging, "_MAX_MERGED_POLLS", max_polls)
         for offset, flush in enumerate(flushes):
-            news = [news_of(offset, said) for said in flush]
-            together = of_tables.settled(news) if news else {}
+            updates = [updates_of(offset, said) for said in flush]
+            together = of_tables.merged(updates) if updates else {}
             apart = {
-                partition: of_tables.settled([each for each in news if each.partition == partition])[
+                partition: of_tables.merged([each for each in updates if each.partition == partition])[
                     partition
                 ]
-                for partition in {each.partition for each in news}
+                for partition in {each.partition for each in updates}
             }
             assert together.keys() == apart.keys()
             for partition, rows in together.items():
                 assert dict(rows.rows) == dict(apart[partition].rows)
-                assert (rows.extent, rows.forgotten) == (apart[partition].extent, apart[partition].forgotten)
+                assert (rows.high_water, rows.forgotten) == (
+                    apart[partition].high_water,
+                    apart[partition].forgotten,
+                )
                 batch = RowBatch()
                 batch.add(rows.rows)
                 batch.write(table.rows(partition), offset)

@@ -248,7 +248,10 @@ def test_the_api_knows_no_broker() -> None:
 
 
 def test_local_time_exists_in_one_module_and_zone_names_in_one_other() -> None:
-    assert importers_of("pytz", "zoneinfo", "dateutil") == {"schemas.values", "stream.core.calendar"}
+    assert importers_of("pytz", "zoneinfo", "dateutil") == {
+        "schemas.opening_hours",
+        "stream.core.calendar",
+    }
 
 
 def test_rocksdb_is_known_to_its_writer_its_readers_and_its_copier_alone() -> None:

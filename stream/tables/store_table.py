@@ -17,10 +17,10 @@ import faust
 from faust.stores.rocksdb import Store as RocksDBStore
 
 from schemas.rows.summaries import FIRST_SUMMARY, SUMMARIES_END
-from schemas.table_scans import Table, keys_of, rows_of
+from schemas.table_scans import Table, keys_of
 from schemas.topics import TABLE
 from stream.brokers.drain import RawSchema
-from stream.tables.rocks import open_table, remove_table
+from stream.tables.rocks import open_table, remove_table, rows_of
 
 _BUFFERED: Final = 2
 

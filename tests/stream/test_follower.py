@@ -271,7 +271,7 @@ async def test_a_marker_behind_which_a_table_goes_on_is_no_hole(table: Table) ->
 
 # Rows that are none of ours
 
-NEWER_SUMMARY = b"Ss1", b"\2" + EMPTY_SUMMARY[1:]
+NEWER_SUMMARY = b"Ss1", b"\3" + EMPTY_SUMMARY[1:]
 
 
 async def test_a_malformed_row_stops_with_its_place(table: Table) -> None:

@@ -146,7 +146,7 @@ async def test_nothing_to_take_over_asks_for_nothing_but_names(worker: Worker) -
 
 
 async def test_where_it_fails_no_writer_is_left_open(worker: Worker) -> None:
-    worker.log((b"Ss1", b"\2" + EMPTY_SUMMARY[1:]), positions(), MARKER)
+    worker.log((b"Ss1", b"\3" + EMPTY_SUMMARY[1:]), positions(), MARKER)
     with pytest.raises(NewerState):
         await worker.take_over([0, 1], [])
     assert all(writer.is_closed for writers in worker.broker.writers.values() for writer in writers)

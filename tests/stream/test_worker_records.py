@@ -272,7 +272,7 @@ def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: P
         replace(summaries, change_up_us=summaries.change_up_us + 1), decode_day_counts([summary])
     )
     table[ZONE_DATABASE_KEY] = b"1999a"
-    del table[HIGH_WATER_KEY]
+    del table[HIGH_WATER_KEY], table[FORMAT_KEY]
     table.close()
     with running("worker", state=settings.state):
         until("the table is derived anew", lambda: _is_readable(settings))

@@ -31,6 +31,7 @@ from stream.brokers.ports import Outgoing, WriterLost
 from stream.core.calendar import ZONE_DATABASE
 from stream.errors import PartitionsAdded
 from stream.tables.rocks import open_table, stored_offset, write_rows
+from stream.worker import flush_timing
 from stream.worker import write_behind as module
 from stream.worker.losses import TopicSpan
 from stream.worker.write_behind import WriteBehind
@@ -122,7 +123,7 @@ async def test_a_flush_writes_rows_then_what_the_table_says_of_itself_and_its_po
     assert flush.rows[0][0] == b"Ss1"
     assert flush.rows[-1] == (POSITIONS_KEY, b'{"store-polls":7}')
     rows = dict(flush.rows)
-    assert rows[FORMAT_KEY] == b"\2" + EMPTY_SUMMARY[1:]
+    assert rows[FORMAT_KEY] == b"\3" + EMPTY_SUMMARY[1:]
     assert rows[PARTITIONS_KEY] == b"4"
     assert rows[ZONE_DATABASE_KEY] == ZONE_DATABASE.encode()
     assert {key: worker.table.get(0, key) for key in rows} == rows
@@ -428,7 +429,7 @@ async def test_a_topic_that_was_made_again_is_a_loss_and_its_new_id_is_noted(wor
 # Older and newer tables
 
 
-async def test_a_table_of_format_1_becomes_one_of_format_2(worker: Worker) -> None:
+async def test_a_table_of_format_1_becomes_one_of_this_one(worker: Worker) -> None:
     """A row of positions for each topic becomes one for all; nothing else changes."""
     await worker.take("Mon 10:00 active", 6)
     await worker.write_behind.flush()
@@ -441,7 +442,7 @@ async def test_a_table_of_format_1_becomes_one_of_format_2(worker: Worker) -> No
     written = dict(worker.writer.flushes[-1].rows)
     assert (written[applied_key(POLLS)], written[applied_key(ZONES)]) == (None, None)
     assert written[POSITIONS_KEY] == b'{"store-polls":7,"store-zones":3}'
-    assert worker.table.get(0, FORMAT_KEY) == b"\2" + EMPTY_SUMMARY[1:]
+    assert worker.table.get(0, FORMAT_KEY) == b"\3" + EMPTY_SUMMARY[1:]
     assert list(worker.table.keys(0, b"Mapplied")) == []
     assert worker.polls() == 1
     flushes = len(worker.writer.flushes)
@@ -454,14 +455,17 @@ async def test_a_table_of_format_1_without_an_high_water_mark_gets_one(worker: W
     await worker.write_behind.flush()
     high_water = worker.table.get(0, HIGH_WATER_KEY)
     del worker.table.rows(0)[HIGH_WATER_KEY]
+    del worker.table.rows(0)[FORMAT_KEY]
+    worker.table.rows(0)[applied_key(POLLS)] = b"7"
+    del worker.table.rows(0)[POSITIONS_KEY]
     await worker.begin()
     assert worker.table.get(0, HIGH_WATER_KEY) == high_water is not None
 
 
 async def test_a_table_of_a_newer_format_is_refused_and_left_as_it_is(unbegun: Worker) -> None:
-    newer = b"\3" + EMPTY_SUMMARY[1:]
+    newer = b"\4" + EMPTY_SUMMARY[1:]
     unbegun.table.rows(0)[FORMAT_KEY] = newer
-    with pytest.raises(NewerState, match="table has format 3, this storepulse reads up to 2"):
+    with pytest.raises(NewerState, match="table has format 4, this storepulse reads up to 3"):
         await unbegun.begin()
     assert not unbegun.write_behind.owns(0)
     assert unbegun.writer.flushes == []
@@ -513,7 +517,7 @@ async def test_a_partition_that_nothing_ever_came_for_writes_nothing(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "NOTE_SECONDS", 0.02)
-    monkeypatch.setattr(module, "_BACKLOG_SECONDS", 0.01)
+    monkeypatch.setattr(flush_timing, "BACKLOG_SECONDS", 0.01)
     flushing = asyncio.create_task(worker.write_behind.keep_flushing())
     await asyncio.sleep(0.2)
     flushing.cancel()

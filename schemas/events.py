@@ -42,7 +42,7 @@ from schemas.values import (
 )
 
 MOST_AHEAD_US: Final = 5 * MINUTE_US
-"""A poll further ahead of its record's own timestamp is refused (SPEC 3)."""
+"""A poll further ahead of its record's own timestamp is refused (rules 3)."""
 
 _NOT_SAID: Final = msgspec.Raw(b"null")
 

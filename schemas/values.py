@@ -5,7 +5,7 @@ parsing of each from text. Must not know: where the text came from (CSV, topic, 
 
 An instant is an int: microseconds since 1970-01-01 UTC. A packed poll, a *code*, is `at_us * 2 + active`:
 codes sort by instant, and at one instant `inactive` comes first, so "the first code of an instant" is the
-tie rule of SPEC 2.1.
+tie rule (rule 2.1).
 """
 
 import re
@@ -26,7 +26,7 @@ DAY_US: Final = 24 * HOUR_US
 
 DEFAULT_ZONE: Final = "America/Chicago"
 MOST_STORE_ID_BYTES: Final = 256
-"""Of UTF-8 (SPEC 1)."""
+"""Of UTF-8 (rules 1)."""
 LATEST_INSTANT_US: Final = 253_402_300_800 * SECOND_US
 """The first instant of the year 10000: no text that we read or print reaches it."""
 
@@ -68,7 +68,7 @@ class RejectReason(Enum):
 
 
 class Rejected(ValueError):
-    """An input that contributes nothing (SPEC 3, "Bad input").
+    """An input that contributes nothing (rules 3, "Bad input").
 
     Carries the reason and the text that was refused; the message has the first 200 characters of it.
     """
@@ -92,7 +92,7 @@ class HoursRow(NamedTuple):
     """One row of business hours on local weekday `day` (0 = Monday).
 
     `start_us` and `end_us` are wall time since local midnight, in microseconds: 0 <= start_us < 24 h,
-    0 <= end_us <= 24 h. `end_us <= start_us` runs past midnight (SPEC 2.2).
+    0 <= end_us <= 24 h. `end_us <= start_us` runs past midnight (rule 2.2).
     """
 
     day: int
@@ -120,7 +120,7 @@ def status_of(code: int) -> Status:
 
 
 def parse_store_id(text: str | None) -> StoreId:
-    """A store id as it stands (SPEC 1); white space around it is dropped.
+    """A store id as it stands (rules 1); white space around it is dropped.
 
     Raises Rejected(NO_STORE_ID or BAD_STORE_ID).
     """
@@ -170,7 +170,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_timestamp(text: str) -> int:
     """The instant (us) of `2023-01-22 12:09:39.388884 UTC` or an ISO 8601 date-time.
 
-    Fractions past 6 digits are cut, a missing offset means UTC (SPEC 3).
+    Fractions past 6 digits are cut, a missing offset means UTC (rules 3).
     Raises Rejected(BAD_TIME or BEFORE_1970).
     """
     usual = _usual_timestamp(text)

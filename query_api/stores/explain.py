@@ -53,7 +53,7 @@ class Account:
 class StoreStory:
     """All about one store at one instant.
 
-    `codes` are the polls retained (SPEC 2.8), ascending. `days` are the local calendar days that the week's
+    `codes` are the polls retained (rule 2.8), ascending. `days` are the local calendar days that the week's
     window meets, the first and the last cut by it.
     """
 
@@ -130,7 +130,7 @@ def local_days(clock: BusinessClock, window: Window) -> list[Window]:
 
 
 def count_statuses(snapshot: Snapshot, retention_days: int) -> tuple[int, int]:
-    """How many active and inactive polls are retained over all stores (SPEC 2.8)."""
+    """How many active and inactive polls are retained over all stores (rule 2.8)."""
     active = inactive = 0
     for chunk in snapshot.chunks():
         for store_id, value in zip(chunk.store_ids, chunk.values, strict=True):

@@ -3,7 +3,7 @@
 Owns local time, entirely: zones, their offsets, and how a week of wall times becomes open intervals in
 UTC. Must not know: polls, stores, storage. Everything it hands out is integer microseconds UTC.
 
-Wall time becomes UTC by RFC 5545 (SPEC 2.4): a wall time that occurs twice means the first, one that does
+Wall time becomes UTC by RFC 5545 (rule 2.4): a wall time that occurs twice means the first, one that does
 not exist is read with the offset in force before the gap. Both follow from one rule on the zone's offsets
 alone, with no notion of daylight saving, so that it holds for Dublin and Casablanca too: period k of a
 zone (between two changes of offset) claims every wall time below `change + max(offset before, after)`.
@@ -27,7 +27,7 @@ from schemas.state import NO_INTS, Int64s, NewerZone, decode_schedule
 from schemas.values import DAY_US, DEFAULT_ZONE, Week
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
-"""The IANA release that every stored accumulator was made with (SPEC 2.4)."""
+"""The IANA release that every stored accumulator was made with (rule 2.4)."""
 
 _A_MONDAY: Final = -3
 """Day number of a Monday: 1970-01-01 was a Thursday."""
@@ -152,7 +152,7 @@ class ReadingsStack:
 class BusinessClock:
     """The opening hours of one (zone, week), as a clock that can be read at any instant.
 
-    An empty week is open 24/7 (SPEC 2.2). Readings are kept for the span asked last, in whole blocks.
+    An empty week is open 24/7 (rule 2.2). Readings are kept for the span asked last, in whole blocks.
     """
 
     def __init__(self, zone: str | None, week: Week) -> None:

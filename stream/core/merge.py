@@ -3,7 +3,7 @@
 Owns: merging news into stores' states, retention. Must not know: where pages are kept, what a report looks
 like, what time it is.
 
-The law (SPEC 2.7): a head is a pure function of the set of polls, the zone and the week. Merging is therefore
+The law (rule 2.7): a head is a pure function of the set of polls, the zone and the week. Merging is therefore
 commutative, associative and idempotent, and this module holds it by construction: whatever changes, all
 from the first affected day on is derived again from the pages, by one and the same function.
 
@@ -37,7 +37,7 @@ class NewsColumns:
     """What was said of some stores.
 
     `forgets`: whether the polls of before are forgotten. `schedules`: by store, the packed schedule that holds from
-    now on, and for all of the past (SPEC 2.2); also a known one, to derive all anew. `codes`: polls in any order
+    now on, and for all of the past (rule 2.2); also a known one, to derive all anew. `codes`: polls in any order
     and with any repeats, those of store i from `first[i]` up to `first[i + 1]`.
     """
 
@@ -121,7 +121,7 @@ def settle(
 
 
 def retained(codes: Int64s, carry: int, retention_days: int) -> Int64s:
-    """Exactly the polls of SPEC 2.8: `retention_days` back from the store's latest, and the one before.
+    """Exactly the polls of rule 2.8: `retention_days` back from the store's latest, and the one before.
 
     `codes` are those of all pages of one store, ascending. Pages are dropped by the day, so they reach a little
     further; no window can tell.
@@ -145,7 +145,7 @@ def _reschedule(heads: HeadColumns, schedules: Mapping[int, bytes]) -> HeadColum
 
 
 def _forget(heads: HeadColumns, days: DayColumns, forgets: Bools) -> tuple[HeadColumns, DayColumns]:
-    """The heads without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
+    """The heads without any poll of the stores that forget; hours and zone stay (rules 3)."""
     if not forgets.any():
         return heads, days
     of_mark, of_day = owners(heads.first_mark), owners(days.first)
@@ -161,7 +161,7 @@ def _forget(heads: HeadColumns, days: DayColumns, forgets: Bools) -> tuple[HeadC
 
 
 def _latest(latest: Int64s, stores: Int64s, codes: Int64s) -> Int64s:
-    """The latest of each store's poll so far and some more; at one instant `inactive` wins (SPEC 2.1)."""
+    """The latest of each store's poll so far and some more; at one instant `inactive` wins (rule 2.1)."""
     inactive_last = latest ^ 1
     np.maximum.at(inactive_last, stores, codes ^ 1)
     return inactive_last ^ 1
@@ -186,7 +186,7 @@ def _load(stores: Int64s, days: Int64s, load: LoadPages) -> tuple[Int64s, Int64s
 def _merge(
     floor_day: Int64s, most_days: int, stores: tuple[Int64s, Int64s], codes: tuple[Int64s, Int64s]
 ) -> Polls:
-    """Kept and new polls of some stores as a set, of one instant the `inactive` one (SPEC 2.1).
+    """Kept and new polls of some stores as a set, of one instant the `inactive` one (rule 2.1).
 
     A store's polls lie within `most_days` from its `floor_day` on. So each fits, behind those of the stores before
     it, into one number, whose order is that of stores, instants, statuses, and kept before new.

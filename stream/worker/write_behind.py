@@ -79,7 +79,7 @@ _REWRITTEN_AT_ONCE: Final = 2_000
 _META_SWEPT: Final = b"Mswept"
 _SWEEP_DAYS: Final = 30
 _STAMPS_DAYS: Final = 400
-"""How long the stamps of a forgotten store are kept (SPEC 3)."""
+"""How long the stamps of a forgotten store are kept (rules 3)."""
 
 
 @dataclass(slots=True)
@@ -509,7 +509,7 @@ class Ledgers:
     async def _migrate_heads(self, partition: int, ours: _Partition) -> None:
         """Count how far polls reach where an older version did not; rebuild heads of another zone database.
 
-        See SPEC 2.4.
+        See rule 2.4.
         """
         is_empty = next(self._table.head_keys(partition), None) is None
         made_with = self._table.get(partition, META_ZONE_DATABASE)

@@ -138,10 +138,9 @@ def test_every_command_is_listed() -> None:
 def test_commands_that_can_be_copied_exist_with_their_options(page: Path) -> None:
     known = commands()
     for line in "".join(blocks(page, "sh")).splitlines():
-        call = re.search(r"(?:^|bin/|&& )storepulse ([\w-]+)(.*?)(?:#|&&|$)", line)
-        if call:
-            assert call[1] in known, line
-            assert set(re.findall(r"--[a-z-]+", call[2])) <= known[call[1]], line
+        for command, options in re.findall(r'(?:^|bin/|&& |exec |")storepulse ([\w-]+)([^#&"]*)', line):
+            assert command in known, line
+            assert set(re.findall(r"--[a-z-]+", options)) <= known[command], line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

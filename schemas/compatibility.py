@@ -21,6 +21,10 @@ class NewerState(Exception):
         self.found = found
         self.known = known
 
+    def found_in(self, what: str) -> "NewerState":
+        """The same of a row that is found in a place, such as `row at topic, partition 0, offset 7,`."""
+        return NewerState(what, self.found, self.known)
+
 
 class NewerZone(NewerState):
     """A store is in a `zone` that our zone `database` lacks: whoever took it in had a newer one."""
@@ -39,14 +43,17 @@ class NewerZone(NewerState):
 class UnknownRow(NewerState):
     """A row of a kind that this program does not know, under `key`: only a newer version writes one."""
 
-    def __init__(self, key: bytes, what: str = "table") -> None:
+    def __init__(self, key: bytes, what: str = "row") -> None:
         Exception.__init__(
             self,
-            f"the stored {what} has a row of an unknown kind ({key[:40]!r}): it was written by a newer version; "
+            f"the stored {what} is of an unknown kind ({key[:40]!r}): it was written by a newer version; "
             "upgrade, or point --state at another folder",
         )
         self.key = key
-        self.what = what
+
+    def found_in(self, what: str) -> NewerState:
+        """The same of a row that is found in a place."""
+        return UnknownRow(self.key, what)
 
 
 def refuse_newer(what: str, found: int, known: int) -> None:

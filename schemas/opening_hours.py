@@ -22,7 +22,7 @@ class HoursRow(NamedTuple):
     """One row of opening hours on local weekday `day` (0 = Monday).
 
     `start_us` and `end_us` are wall time since local midnight, in microseconds: 0 <= start_us < 24 h,
-    0 <= end_us <= 24 h. `end_us <= start_us` runs past midnight (SPEC 2.2).
+    0 <= end_us <= 24 h. `end_us <= start_us` runs past midnight (rule 2.2).
     """
 
     day: int

@@ -1,4 +1,4 @@
-"""Which of several records holds: stamps, and what is remembered of them (SPEC 3).
+"""Which of several records holds: stamps, and what is remembered of them (rules 3).
 
 Owns: when a record was first written, how a forwarded copy says so, and which of two values of a last-one-wins
 topic holds. Must not know: what the values are, or how stamps are stored (schemas.rows.stamps).

@@ -5,7 +5,7 @@ text came from (CSV, topic, HTTP) or what is done with it.
 
 An instant is an int: microseconds since 1970-01-01 UTC. A *packed poll* is `at_us * 2 + active`: packed polls sort
 by instant, and at one instant `inactive` comes first, so "the first packed poll of an instant" is the tie rule of
-SPEC 2.1.
+rule 2.1.
 """
 
 import re
@@ -22,7 +22,7 @@ HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 
 MAX_STORE_ID_BYTES: Final = 256
-"""Of UTF-8 (SPEC 1)."""
+"""Of UTF-8 (rules 1)."""
 LATEST_INSTANT_US: Final = 253_402_300_800 * SECOND_US
 """The first instant of the year 10000: no text that we read or print reaches it."""
 
@@ -62,7 +62,7 @@ class RejectReason(Enum):
 
 
 class Rejected(ValueError):
-    """An input that contributes nothing (SPEC 3, "Bad input").
+    """An input that contributes nothing (rules 3, "Bad input").
 
     Carries the reason and the text that was refused; the message has the first 200 characters of it.
     """
@@ -93,7 +93,7 @@ def status_of(packed: int) -> Status:
 
 
 def parse_store_id(text: str | None) -> StoreId:
-    """A store id as it stands (SPEC 1); white space around it is dropped.
+    """A store id as it stands (rules 1); white space around it is dropped.
 
     Raises Rejected(NO_STORE_ID or BAD_STORE_ID).
     """
@@ -143,7 +143,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def parse_timestamp(text: str) -> int:
     """The instant (us) of `2023-01-22 12:09:39.388884 UTC` or an ISO 8601 date-time.
 
-    Fractions past 6 digits are cut, a missing offset means UTC (SPEC 3).
+    Fractions past 6 digits are cut, a missing offset means UTC (rules 3).
     Raises Rejected(BAD_TIME or BEFORE_1970).
     """
     usual = _usual_timestamp(text)

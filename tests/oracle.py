@@ -1,4 +1,4 @@
-"""The slow, plain answer to the report, made from the rules alone (SPEC 2).
+"""The slow, plain answer to the report, made from the rules alone (rules 2).
 
 Owns: a second opinion. Shares no code with the product, and no library for zones either: `zoneinfo` here (on
 the files of the `tzdata` package, never the machine's), pytz there; both hold the same IANA release.
@@ -55,7 +55,7 @@ def oracle_report(
     zones: Mapping[str, str],
     as_of_us: int | None = None,
 ) -> str:
-    """The whole report as CSV text (SPEC 2.6).
+    """The whole report as CSV text (rule 2.6).
 
     `polls` are (store id, instant in us, status), in any order, repeats welcome; `hours` has each store's
     rows (day, local start, local end); `zones` its zone name. `as_of_us` None means the latest poll over all
@@ -104,7 +104,7 @@ def oracle_uptime_us(
     from_us: int,
     to_us: int,
 ) -> tuple[int, int]:
-    """Open microseconds in [from_us, to_us) with status active, and with status inactive (SPEC 2.5).
+    """Open microseconds in [from_us, to_us) with status active, and with status inactive (rule 2.5).
 
     `polls_of_store` are (instant in us, status); `rows` are (day, local start, local end), none: open 24/7.
     """
@@ -125,7 +125,7 @@ def oracle_uptime_us(
 
 
 def settled(polls_of_store: Iterable[tuple[int, str]]) -> dict[int, str]:
-    """The status at each polled instant: `inactive` wins where polls of one instant disagree (SPEC 2.1)."""
+    """The status at each polled instant: `inactive` wins where polls of one instant disagree (rule 2.1)."""
     known: dict[int, str] = {}
     for at_us, status in polls_of_store:
         known[at_us] = "inactive" if known.get(at_us) == "inactive" else status
@@ -135,7 +135,7 @@ def settled(polls_of_store: Iterable[tuple[int, str]]) -> dict[int, str]:
 def business_spans(
     rows: Sequence[tuple[int, str, str]], zone: str, from_us: int, to_us: int
 ) -> list[tuple[int, int]]:
-    """Every business span [start, end) in UTC us that may touch [from_us, to_us) (SPEC 2.2), not unioned.
+    """Every business span [start, end) in UTC us that may touch [from_us, to_us) (rule 2.2), not unioned.
 
     Local dates from 3 days before to 3 days after: a span ends by the end of the next local date, no zone is
     a day off UTC, and no clock ever skipped more than a day.
@@ -157,7 +157,7 @@ def _span(day: date, start: timedelta, end: timedelta, zone: str) -> tuple[int, 
 
 
 def instant_of(wall: datetime, zone: str) -> int:
-    """The instant (UTC us) of a wall time (SPEC 2.4, RFC 5545).
+    """The instant (UTC us) of a wall time (rule 2.4, RFC 5545).
 
     PEP 495 defines fold=0 as that rule: of two occurrences the first, and in a gap the offset before it.
     `test_oracle_wall_time.py` holds zoneinfo to it, clock change by clock change.
@@ -185,7 +185,7 @@ def _utc_date(at_us: int) -> date:
 
 
 def retained(polls: Iterable[tuple[str, int, str]], retention_days: int) -> set[tuple[str, int, str]]:
-    """The polls that are kept (SPEC 2.8): per store, all from `retention_days` before its latest poll on.
+    """The polls that are kept (rule 2.8): per store, all from `retention_days` before its latest poll on.
 
     Of the older ones the latest is kept; where two of that instant disagree, the inactive one. Younger ones
     that disagree are all kept.
@@ -203,7 +203,7 @@ def retained(polls: Iterable[tuple[str, int, str]], retention_days: int) -> set[
 
 
 def report_of_folder(folder: Path, as_of_us: int | None = None) -> str:
-    """The report of a folder of clean CSVs (SPEC 3). Nothing is rejected: a value that is broken raises."""
+    """The report of a folder of clean CSVs (rules 3). Nothing is rejected: a value that is broken raises."""
     polls = (
         (line["store_id"], _instant(line["timestamp_utc"]), line["status"])
         for line in _lines(folder, "store_status")

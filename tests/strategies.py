@@ -236,7 +236,7 @@ _SPOTS = st.tuples(
 
 
 def as_ofs(polls: Iterable[Poll], retention_days: int = 14) -> st.SearchStrategy[int]:
-    """An instant (us) that a report of these polls may look back from (SPEC 2.8).
+    """An instant (us) that a report of these polls may look back from (rule 2.8).
 
     From the latest poll − (retention_days − 7 days) to 17 days past it; often the latest poll, or an instant
     at which a poll enters or leaves a window. Without polls: about the middle of the years.

@@ -69,7 +69,7 @@ def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> l
 
 
 def check_as_of(snapshot: Snapshot, as_of_us: int | None, now_us: int, retention_days: int) -> None:
-    """Raise AsOfOutside where no exact answer can be given for a named instant (SPEC 2.8).
+    """Raise AsOfOutside where no exact answer can be given for a named instant (rule 2.8).
 
     Before the first poll any instant up to the wall clock, `now_us`, may be named. Where the retention was
     raised, polls of the time between were dropped: then all windows must begin after those.

@@ -55,7 +55,7 @@ class Account:
 class StoreStory:
     """All about one store at one instant.
 
-    `packed` are the polls retained (SPEC 2.8), ascending. `days` are the local calendar days that the week's
+    `packed` are the polls retained (rule 2.8), ascending. `days` are the local calendar days that the week's
     window meets, the first and the last cut by it.
     """
 
@@ -132,7 +132,7 @@ def local_days(calendar: Calendar, window: Window) -> list[Window]:
 
 
 def count_statuses(snapshot: Snapshot, retention_days: int) -> tuple[int, int]:
-    """How many active and inactive polls are retained over all stores (SPEC 2.8)."""
+    """How many active and inactive polls are retained over all stores (rule 2.8)."""
     active = inactive = 0
     for chunk in snapshot.chunks():
         for store_id, value in zip(chunk.store_ids, chunk.values, strict=True):

@@ -33,7 +33,7 @@ ACCEPT_LOSS_HEADER: Final = "storepulse.accept-loss"
 """A record with this header, whatever its key and value, accepts all losses of its partition."""
 
 MAX_AHEAD_US: Final = 5 * MINUTE_US
-"""A poll further ahead of its record's own timestamp is refused (SPEC 3)."""
+"""A poll further ahead of its record's own timestamp is refused (rules 3)."""
 
 _NOT_SAID: Final = msgspec.Raw(b"null")
 

@@ -1,5 +1,4 @@
-"""Row `M loss NUL <topic>`: the losses of one topic, in one partition, that no operator has accepted yet (SPEC
-7.3).
+"""Row `M loss NUL <topic>`: what was lost of one topic, in one partition, and not yet accepted (rule 7.3).
 
 Owns: key and layout (JSON). Must not know: how a loss is noticed (stream.worker.losses).
 """

@@ -1,4 +1,4 @@
-"""Reading a folder of CSV files (SPEC 3, "CSV").
+"""Reading a folder of CSV files (rules 3, "CSV").
 
 Owns: which files count, decompressing them, cutting them into lines, and turning away the lines that are bad,
 each with its file, line number and reason. Must not know: topics, brokers, or what becomes of a poll.

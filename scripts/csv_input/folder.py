@@ -1,6 +1,6 @@
 """Which files of a folder count.
 
-Owns: the names and forms that SPEC 3 allows. Must not know: what is in the files.
+Owns: the names and forms that rules 3 allow. Must not know: what is in the files.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Owns local time, entirely: zones, their offsets, and how weekly hours of wall times become open intervals in UTC.
 Must not know: polls, stores, stored bytes. Everything it hands out is integer microseconds UTC.
 
-Wall time becomes UTC by RFC 5545 (SPEC 2.4): a wall time that occurs twice means the first, one that does
+Wall time becomes UTC by RFC 5545 (rule 2.4): a wall time that occurs twice means the first, one that does
 not exist is read with the offset in force before the gap. Both follow from one rule on the zone's offsets
 alone, with no notion of daylight saving, so that it holds for Dublin and Casablanca too: period k of a
 zone (between two changes of offset) claims every wall time below `change + max(offset before, after)`.
@@ -35,7 +35,7 @@ from schemas.opening_hours import DEFAULT_ZONE, OpeningHours
 from schemas.values import DAY_US
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
-"""The IANA release that every stored accumulator was made with (SPEC 2.4)."""
+"""The IANA release that every stored accumulator was made with (rule 2.4)."""
 
 _A_MONDAY: Final = -3
 """Day number of a Monday: 1970-01-01 was a Thursday."""
@@ -182,7 +182,7 @@ def _greatest(open_time: OpenTime) -> int:
 class Calendar:
     """When a store of some opening hours is open.
 
-    An empty week is open 24/7 (SPEC 2.2). Open time is kept for the span asked last, in whole blocks.
+    An empty week is open 24/7 (rule 2.2). Open time is kept for the span asked last, in whole blocks.
     """
 
     def __init__(self, hours: OpeningHours) -> None:

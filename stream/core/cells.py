@@ -1,6 +1,6 @@
 """The last step of a report: exact microseconds become the cells of a row.
 
-Owns: units, rounding and printing (SPEC 2.6). Must not know: where the numbers come from. This is the only
+Owns: units, rounding and printing (rule 2.6). Must not know: where the numbers come from. This is the only
 place where anything is rounded.
 """
 

@@ -2,7 +2,7 @@
 
 Owns: merging, retention. Must not know: where day blocks are kept, what a report looks like, what time it is.
 
-The law (SPEC 2.7): a summary is a pure function of the set of polls and the opening hours. Merging is therefore
+The law (rule 2.7): a summary is a pure function of the set of polls and the opening hours. Merging is therefore
 commutative, associative and idempotent, and this module holds it by construction: whatever changes, all
 from the first affected day on is derived again from the day blocks, by one and the same function.
 
@@ -38,7 +38,7 @@ class UpdateColumns:
     """What was said of some stores.
 
     `forgets`: whether the polls of before are forgotten. `opening_hours`: by store, those that hold from now on,
-    and for all of the past (SPEC 2.2); also known ones, to derive everything again. `packed`: polls in any order
+    and for all of the past (rule 2.2); also known ones, to derive everything again. `packed`: polls in any order
     and with any repeats, those of store i from `first[i]` up to `first[i + 1]`.
     """
 
@@ -139,7 +139,7 @@ def merge(
 
 
 def retained(packed: Int64s, baseline: int, retention_days: int) -> Int64s:
-    """Exactly the polls of SPEC 2.8: `retention_days` back from the store's latest, and the one before.
+    """Exactly the polls of rule 2.8: `retention_days` back from the store's latest, and the one before.
 
     `packed` are those in all day blocks of one store, ascending. Blocks are dropped by the day, so they reach a
     little further; no window can tell.
@@ -164,7 +164,7 @@ def _with_hours(summaries: Summaries, opening_hours: Mapping[int, OpeningHours])
 
 
 def _forget(summaries: Summaries, days: DayCounts, forgets: Bools) -> tuple[Summaries, DayCounts]:
-    """The summaries without any poll of the stores that forget; hours and zone stay (SPEC 3)."""
+    """The summaries without any poll of the stores that forget; hours and zone stay (rules 3)."""
     if not forgets.any():
         return summaries, days
     of_change, of_day = owners(summaries.first_change), owners(days.first)
@@ -202,7 +202,7 @@ def _retain(
 
 
 def _later(latest: Int64s, stores: Int64s, packed: Int64s) -> Int64s:
-    """The latest of each store's poll so far and some more; at one instant `inactive` wins (SPEC 2.1)."""
+    """The latest of each store's poll so far and some more; at one instant `inactive` wins (rule 2.1)."""
     inactive_last = latest ^ 1
     np.maximum.at(inactive_last, stores, packed ^ 1)
     return inactive_last ^ 1
@@ -227,7 +227,7 @@ def _load(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int64s, In
 def _union(
     floor_day: Int64s, max_days: int, stores: tuple[Int64s, Int64s], packed: tuple[Int64s, Int64s]
 ) -> Polls:
-    """Kept and new polls of some stores as a set; of one instant the `inactive` one (SPEC 2.1).
+    """Kept and new polls of some stores as a set; of one instant the `inactive` one (rule 2.1).
 
     The polls of a store lie within `max_days` from its `floor_day` on. So each fits into one number, whose order is
     that of stores, instants, statuses, and kept before new:

@@ -34,7 +34,7 @@ LoadDay = Callable[[int, int], Int64s]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Totals:
-    """Open time and uptime of each store in one span; downtime is the rest of the open time (SPEC 2.5)."""
+    """Open time and uptime of each store in one span; downtime is the rest of the open time (rule 2.5)."""
 
     open_us: Int64s
     up_us: Int64s

@@ -31,7 +31,7 @@ class Spans:
 
 
 def windows(as_of_us: int) -> tuple[Window, Window, Window]:
-    """The last hour, 24 hours and 7 x 24 hours before `as_of_us` (SPEC 2.6), in the order of the report."""
+    """The last hour, 24 hours and 7 x 24 hours before `as_of_us` (rule 2.6), in the order of the report."""
     return (
         Window(as_of_us - HOUR_US, as_of_us),
         Window(as_of_us - DAY_US, as_of_us),
@@ -40,7 +40,7 @@ def windows(as_of_us: int) -> tuple[Window, Window, Window]:
 
 
 def answerable(latest_us: int, now_us: int, retention_days: int) -> Window:
-    """The instants that `as_of` may name (SPEC 2.8), both ends included.
+    """The instants that `as_of` may name (rule 2.8), both ends included.
 
     `latest_us` is the fleet's latest poll, `now_us` the wall clock.
     """

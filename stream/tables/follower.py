@@ -178,8 +178,8 @@ class Follower:
         try:
             check_row(record.key, record.value)
         except NewerState as error:
-            what = f"row at {CHANGELOG}, partition {record.partition}, offset {record.offset},"
-            raise NewerState(what, error.found, error.known) from None
+            place = f"{CHANGELOG}, partition {record.partition}, offset {record.offset}"
+            raise error.found_in(f"row at {place},") from None
         except MalformedRow as error:
             found = MalformedChangelog(CHANGELOG, record.partition, record.offset, error)
             if not self._skip_malformed:

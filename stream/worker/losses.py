@@ -1,4 +1,4 @@
-"""Where a table reads on in a topic, and what is lost for good before that (SPEC 7.3).
+"""Where a table reads on in a topic, and what is lost for good before that (rule 7.3).
 
 Owns: the one comparison that sees every loss. Must not know: which broker it is, who asks when.
 

@@ -4,7 +4,7 @@ Owns: what must be done to a table of an older format, or made with another zone
 ours; and the order. Must not know: how rows are written (stream.worker.write_behind), which broker this is.
 
     format           1 ──▶ 2 ──▶ 3          the rows of positions become one; summaries of version 2
-    zone database    any ──▶ ours           all that is derived from local time is derived again (SPEC 2.4)
+    zone database    any ──▶ ours           all that is derived from local time is derived again (rule 2.4)
 
 All that applies is written in one flush with the new format, so a table is of one format or of the next. A new
 format is a number in schemas.rows.table_format and an entry here.

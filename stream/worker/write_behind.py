@@ -67,7 +67,7 @@ _MAX_OUTGOING_BYTES: Final = 32 << 20
 _REWRITTEN_AT_ONCE: Final = 2_000
 _SWEEP_DAYS: Final = 30
 _STAMPS_DAYS: Final = 400
-"""How long the stamps of a forgotten store are kept (SPEC 3)."""
+"""How long the stamps of a forgotten store are kept (rules 3)."""
 
 
 @dataclass(slots=True)

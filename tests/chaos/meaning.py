@@ -1,4 +1,4 @@
-"""What the records of the source topics mean, by SPEC 3, in the plainest way.
+"""What the records of the source topics mean, by rules 3, in the plainest way.
 
 Owns: which record counts, which must be sent on, which is a dead letter. Shares no code with the product but
 Kafka's own hash. Must not know: brokers, processes, reports.

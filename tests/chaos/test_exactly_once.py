@@ -1,4 +1,4 @@
-"""Dead letters and strays are told once, and what was forwarded late overrules nothing (SPEC 3, 7.1)."""
+"""Dead letters and strays are told once, and what was forwarded late overrules nothing (rules 3, 7.1)."""
 
 from pathlib import Path
 from random import Random

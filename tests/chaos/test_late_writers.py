@@ -1,4 +1,4 @@
-"""A worker that was away for longer than its session writes nothing when it is back (SPEC 7.2).
+"""A worker that was away for longer than its session writes nothing when it is back (rule 7.2).
 
 One partition, two workers, one store. The owner goes away in the middle of writing; the other takes over and writes
 more; the first comes back with what it had in hand.

@@ -1,4 +1,4 @@
-"""What is gone before it was applied is told, until an operator accepts it (SPEC 7.3)."""
+"""What is gone before it was applied is told, until an operator accepts it (rule 7.3)."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The interpreter says what SPEC 3 says, by hand."""
+"""The interpreter says what rules 3 say, by hand."""
 
 import json
 import zlib

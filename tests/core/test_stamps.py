@@ -1,4 +1,4 @@
-"""Which of several records holds, however often and late the strays among them are forwarded (SPEC 3)."""
+"""Which of several records holds, however often and late the strays among them are forwarded (rules 3)."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,7 +65,7 @@ def histories(draw: st.DrawFn) -> History:
 
 
 def held_by_the_rule(history: History) -> str | None:
-    """SPEC 3 as it stands: the greatest stamp; a direct one counts with at least the time of the one before it."""
+    """As rules 3 say: the greatest stamp; a direct one counts with at least the time of the one before it."""
     stamped: list[tuple[Stamp, str]] = []
     before_ms = -1
     for offset, arrival in enumerate(history.arrivals):

@@ -53,7 +53,7 @@ def test_a_row_of_a_kind_that_is_still_to_come_stops_dd7560e_and_us() -> None:
     """Keys of new kinds begin with S NUL and a letter, their values with a version from 3 on."""
     with pytest.raises(dd7560e.Newer):
         dd7560e.check_row(b"S\0hs1", b"\3...")
-    with pytest.raises(NewerState, match="a row of an unknown kind"):
+    with pytest.raises(NewerState, match="is of an unknown kind"):
         check_row(b"S\0hs1", b"\3...")
 
 

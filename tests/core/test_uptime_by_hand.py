@@ -1,4 +1,4 @@
-"""The rules of SPEC 2, on cases small enough to be worked by hand."""
+"""Rules 2, on cases small enough to be worked by hand."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Backups under load: each opens, and is exact as of the positions that it names (SPEC 7.6).
+"""Backups under load: each opens, and is exact as of the positions that it names (rule 7.6).
 
 The judge is the oracle on the records of the copy's own log: those before the positions named are what the copy's
 tables must show as they lie, all of them what they must show once a worker has opened the copy.

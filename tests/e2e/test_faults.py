@@ -1,4 +1,4 @@
-"""Whatever happens on the way, the report is the same to the byte (SPEC 2.7)."""
+"""Whatever happens on the way, the report is the same to the byte (rule 2.7)."""
 
 import random
 import time

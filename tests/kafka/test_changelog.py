@@ -77,19 +77,20 @@ def only(of: str, sample: Sample, folder: Path) -> Path:
 
 
 JUNK = {
-    "a key of nobody": (b"Zjunk", b"junk", "no such key"),
-    "a value that is no head": (summary_key(_STORE), bytes([SUMMARY_VERSION]) + b"junk", "a head of 5 bytes"),
+    "a key of nobody": (b"zjunk", b"junk", "no such key"),
+    "a value that is no summary": (summary_key(_STORE), bytes([SUMMARY_VERSION]) + b"junk", "a summary of 5 bytes"),
     "an empty value": (summary_key(_STORE), b"", "empty value"),
     "a newer version": (
         summary_key(_STORE),
         bytes([SUMMARY_VERSION + 1]) + EMPTY_SUMMARY[1:],
         f"format {SUMMARY_VERSION + 1}",
     ),
+    "an unknown kind": (b"Zjunk", b"junk", "of an unknown kind"),
 }
 
 
-_STOPPING_ONLY = "a newer version"
-"""It is never left out."""
+_STOPPING_ONLY = ("a newer version", "an unknown kind")
+"""They are never left out."""
 
 
 def kinds_of_junk(kinds: Iterable[str], *quick: str) -> list[ParameterSet]:
@@ -123,7 +124,7 @@ def test_junk_in_the_changelog_stops_the_worker_that_must_recover_from_it_and_is
 
 
 @pytest.mark.parametrize(
-    "kind", kinds_of_junk([kind for kind in JUNK if kind != _STOPPING_ONLY], "an empty value")
+    "kind", kinds_of_junk([kind for kind in JUNK if kind not in _STOPPING_ONLY], "an empty value")
 )
 def test_junk_in_the_changelog_is_left_out_where_that_is_set(
     kind: str, clean_kafka: Kafka, sample: Sample, tmp_path: Path

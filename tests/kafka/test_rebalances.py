@@ -1,4 +1,4 @@
-"""Workers come, go and die in the middle of a replay: not one byte of the report changes (SPEC 2.7)."""
+"""Workers come, go and die in the middle of a replay: not one byte of the report changes (rule 2.7)."""
 
 import asyncio
 import logging

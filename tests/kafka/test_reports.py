@@ -1,4 +1,4 @@
-"""The report is the same to the byte on Kafka (SPEC 6), and a worker that lost its folder gets it back."""
+"""The report is the same to the byte on Kafka (rules 6), and a worker that lost its folder gets it back."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Each rule of SPEC 2 as the oracle reads it, with numbers worked by hand."""
+"""Each of rules 2 as the oracle reads it, with numbers worked by hand."""
 
 import gzip
 from pathlib import Path
@@ -27,7 +27,7 @@ def open_us(week: list[HoursRow], first: str, last: str, zone: str = "UTC") -> i
     return up_us
 
 
-# --- status (rule 1) ---
+# --- status (rule 2.1) ---
 
 
 def test_a_store_is_active_before_its_first_poll() -> None:
@@ -60,7 +60,7 @@ def test_the_order_of_polls_says_nothing() -> None:
         assert spent(order, ALWAYS, "2023-01-23 10:00", "2023-01-23 16:00") == (3 * HOUR_US, 3 * HOUR_US)
 
 
-# --- business hours (rule 2) ---
+# --- business hours (rule 2.2) ---
 
 
 def test_no_row_at_all_is_open_all_week() -> None:
@@ -101,7 +101,7 @@ def test_an_end_at_its_start_is_a_day_later() -> None:
     assert open_us(rows("Mon 00:00-00:00"), "2023-01-23", "2023-01-24") == DAY_US
 
 
-# --- zones and daylight saving (rules 3 and 4) ---
+# --- zones and daylight saving (rules 2.3 and 2.4) ---
 
 
 def test_the_local_weekday_counts() -> None:
@@ -148,7 +148,7 @@ def test_hours_of_a_skipped_day_fall_on_the_next() -> None:
     assert open_us(both, "2011-12-30", "2012-01-01", "Pacific/Apia") == 8 * HOUR_US
 
 
-# --- the report (rule 6) ---
+# --- the report (rule 2.6) ---
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_no_poll_and_no_as_of_is_a_failure() -> None:
         oracle_report([], {}, {"s1": "UTC"})
 
 
-# --- retention (rule 8) ---
+# --- retention (rule 2.8) ---
 
 
 def test_retention_keeps_a_stores_own_last_days_and_the_poll_that_carries_into_them() -> None:

@@ -1,4 +1,4 @@
-"""No input costs memory out of proportion (SPEC 3): a few kilobytes may unpack to gigabytes, of anything.
+"""No input costs memory out of proportion (rules 3): a few kilobytes may unpack to gigabytes, of anything.
 
 Each file is read in a process of its own, under a limit, and its most memory is asked of the kernel.
 """

@@ -1,7 +1,7 @@
 """When a flush is due: states, events, and how long each state lasts.
 
-    quiet ── taken ──▶ gathering ── 0.5 s ──▶ due ── flush ──▶ quiet
-      └── taken, more waits ──▶ backlog ── 2 s, or all taken ──▶ …
+quiet ── taken ──▶ gathering ── 0.5 s ──▶ due ── flush ──▶ quiet
+  └── taken, more waits ──▶ backlog ── 2 s, or all taken ──▶ …
 """
 
 import pytest

@@ -301,11 +301,25 @@ async def test_what_is_left_out_is_no_hole(table: Table) -> None:
 
 @pytest.mark.parametrize("skip_malformed", [True, False])
 async def test_a_newer_row_always_stops(table: Table, skip_malformed: bool) -> None:
-    with pytest.raises(NewerState, match=r"offset 1, has format 2"):
+    with pytest.raises(NewerState, match=r"offset 1, has format 3"):
         await restored(
             reader(row(1), NEWER_SUMMARY, positions(), MARKER), table, skip_malformed=skip_malformed
         )
     assert not is_whole(table)
+
+
+@pytest.mark.parametrize("skip_malformed", [False, True])
+@pytest.mark.parametrize("value", [b"\3what", None])
+async def test_a_row_of_an_unknown_kind_always_stops(
+    table: Table, skip_malformed: bool, value: bytes | None
+) -> None:
+    """What a newer version writes, or deletes, must never be left out: it would be missing after an upgrade."""
+    unknown = b"S\0hs1", value
+    with pytest.raises(NewerState, match="partition 0, offset 1, is of an unknown kind"):
+        await restored(
+            reader(row(1), unknown, positions(), MARKER), table, skip_malformed=skip_malformed
+        )
+    assert table.get(unknown[0]) is None
 
 
 # Cancelled

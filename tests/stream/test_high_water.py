@@ -1,6 +1,6 @@
 """How far polls reach: raised at once, counted again only where what was forgotten reached as far.
 
-    stored   latest ─────────────▲ 90      baseline ────▲ 40
+stored   latest ─────────────▲ 90      baseline ────▲ 40
 """
 
 import pytest

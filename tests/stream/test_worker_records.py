@@ -13,6 +13,7 @@ from schemas.opening_hours import week_of
 from schemas.rows.facts import ZONE_DATABASE_KEY
 from schemas.rows.high_water import HIGH_WATER_KEY
 from schemas.rows.summaries import decode_day_counts, decode_summaries, encode_summaries, summary_key
+from schemas.rows.table_format import FORMAT_KEY
 from schemas.settings import Settings
 from schemas.summaries import StoreSummary
 from schemas.topics import ALL_TOPICS, DEAD_LETTERS, HOURS, MAX_RECORD_BYTES, POLLS, ZONES

@@ -78,7 +78,11 @@ def only(of: str, sample: Sample, folder: Path) -> Path:
 
 JUNK = {
     "a key of nobody": (b"zjunk", b"junk", "no such key"),
-    "a value that is no summary": (summary_key(_STORE), bytes([SUMMARY_VERSION]) + b"junk", "a summary of 5 bytes"),
+    "a value that is no summary": (
+        summary_key(_STORE),
+        bytes([SUMMARY_VERSION]) + b"junk",
+        "a summary of 5 bytes",
+    ),
     "an empty value": (summary_key(_STORE), b"", "empty value"),
     "a newer version": (
         summary_key(_STORE),

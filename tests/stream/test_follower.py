@@ -316,9 +316,7 @@ async def test_a_row_of_an_unknown_kind_always_stops(
     """What a newer version writes, or deletes, must never be left out: it would be missing after an upgrade."""
     unknown = b"S\0hs1", value
     with pytest.raises(NewerState, match="partition 0, offset 1, is of an unknown kind"):
-        await restored(
-            reader(row(1), unknown, positions(), MARKER), table, skip_malformed=skip_malformed
-        )
+        await restored(reader(row(1), unknown, positions(), MARKER), table, skip_malformed=skip_malformed)
     assert table.get(unknown[0]) is None
 
 

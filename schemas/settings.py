@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         ),
     ] = 2.0
     log_level: Annotated[
-        str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level logged")
     ] = "INFO"
 
     drain: Annotated[

@@ -10,6 +10,7 @@
     ├── DiskFull                  the tables find no room
     ├── MalformedChangelog        a changelog record is no row of ours
     ├── RowTooLarge               Kafka takes no record as large as a row has become
+    ├── MetricsPortUnusable       a worker cannot serve its metrics where it was told to
     ├── LogReplaced               the tables were made from another log than the one that stands here now
     ├── ChangelogCut              the changelog was deleted or cut short while it was being followed
     └── NotLetIn                  the broker is there, but the group did not let this worker in again
@@ -112,6 +113,19 @@ class RowTooLarge(StreamError):
             "changelog, or look for a store with millions of polls on one day and forget it"
         )
         self.partition = partition
+        self.cause = cause
+
+
+class MetricsPortUnusable(StreamError):
+    """A worker cannot listen on `host` and `port` for Prometheus; `cause` is the system's text."""
+
+    def __init__(self, host: str, port: int, cause: str) -> None:
+        super().__init__(
+            f"the worker cannot serve its metrics on {host}:{port} ({cause}): choose another "
+            "STOREPULSE_WORKER_METRICS_PORT, 0 for none, or stop what has it"
+        )
+        self.host = host
+        self.port = port
         self.cause = cause
 
 

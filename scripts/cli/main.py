@@ -5,7 +5,7 @@ calls. Results go to stdout or a file, everything else to stderr.
 
 Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 3 the input cannot be read;
 4 broker, state folder, port or output cannot be used, or the disk is full; 5 a part ended by itself;
-6 no exact report can be made; 70 a bug, please report it; 130 interrupted;
+6 no exact report can be made; 70 a bug, please report it; 130 interrupted in the middle of work;
 143 told to stop by SIGTERM in the middle of work.
 """
 

@@ -24,14 +24,17 @@ _SIGNALLED: Final = 128
 
 
 class _Server(uvicorn.Server):
-    """Ends in order at the first signal, and at once at the second."""
+    """Ends in order at the first signal, and at once at the second.
+
+    uvicorn would note the first, and raise it again when all is in order: as if somebody had cut it off.
+    """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             os._exit(
                 _SIGNALLED + sig
             )  # what it held, the kernel lets go; what it made, the next API takes up
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 def serve_api(settings: Settings) -> None:

@@ -37,8 +37,7 @@ async def _serve(settings: Settings) -> None:
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-    partitions = await declare_topics(settings)
-    following = asyncio.create_task(_follow(settings, partitions))
+    following = asyncio.create_task(_follow(settings))
     stopping = asyncio.create_task(told_to_stop.wait())
     await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if following.done():
@@ -48,8 +47,9 @@ async def _serve(settings: Settings) -> None:
         await following
 
 
-async def _follow(settings: Settings, partitions: int) -> None:
-    """Follow until cancelled. Raises MalformedChangelog, NewerState, and what aiokafka and RocksDB raise."""
+async def _follow(settings: Settings) -> None:
+    """Follow until cancelled. Raises as `run_replica` does, and MalformedChangelog, NewerState."""
+    partitions = await declare_topics(settings)
     broker, tables = KafkaBroker(settings), dict[int, Table]()
     try:
         ends = await broker.changelog.readable_ends(range(partitions))

@@ -27,7 +27,7 @@ from stream.brokers.drain import KeepingFlow
 from stream.brokers.opening import open_broker
 from stream.brokers.ports import Broker
 from stream.brokers.topics import agreed_count, declare_topics
-from stream.errors import BrokerLost, DiskFull, PartitionsAdded
+from stream.errors import BrokerLost, DiskFull, MetricsPortUnusable, PartitionsAdded
 from stream.state_lock import StateLock
 from stream.tables.store_table import store_table
 from stream.worker.agents import add_agents
@@ -177,14 +177,14 @@ def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises what made it stop otherwise.
 
     Raises stream.state_lock.LockHeld where another worker has the state folder, TopicsUnusable where the
-    broker does not answer or its topics do not fit, BrokerLost where it is gone for too long.
+    broker does not answer or its topics do not fit, BrokerLost where it is gone for too long, MetricsPortUnusable.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     with StateLock(settings.worker_lock):
         if settings.worker_metrics_port:
-            start_http_server(settings.worker_metrics_port, settings.host)
+            _serve_metrics(settings.host, settings.worker_metrics_port)
         try:
             _run(_serve(settings))
         except (KafkaError, ProducerSendError) as error:
@@ -193,6 +193,13 @@ def run_worker(settings: Settings) -> None:
             if _is_disk_full(error):
                 raise DiskFull(settings.state, str(error)) from error
             raise
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise MetricsPortUnusable(host, port, error.strerror or str(error)) from None
 
 
 def _is_disk_full(error: Exception) -> bool:

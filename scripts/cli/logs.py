@@ -46,7 +46,7 @@ def configure_logs(level: str) -> None:
 
 
 def _is_ours_or_warns(record: logging.LogRecord) -> bool:
-    """Faust logs its own steps under the names of our modules, where a class derives from its own; ours is a dict."""
+    """Faust logs its own steps under the names of our modules that derive from its classes; ours is a dict."""
     return isinstance(record.msg, dict) or record.levelno >= logging.WARNING
 
 

@@ -1,4 +1,4 @@
-"""Logging of the long-running commands: to stderr, readable on a terminal, one JSON object a line elsewhere.
+"""Logging of all commands: to stderr, readable on a terminal, one JSON object a line elsewhere.
 
 Owns: format and level. Must not know: what is logged. Faust's and Kafka's own warnings pass through it too.
 """

@@ -6,6 +6,7 @@ second       c c ■ ■
 """
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,14 @@ _PARTITIONS: Final = 4
 def sent(ours: Fleet) -> Positions:
     """How far all source topics reach."""
     return {at: end for at, end in ends_of(ours.url, *(spec.name for spec in SOURCES)).items() if end}
+
+
+def half_of(data: Path, folder: Path) -> Path:
+    """The same stores with the first half of their polls."""
+    shutil.copytree(data, folder)
+    polls = (data / "store_status.csv").read_text().splitlines(keepends=True)
+    (folder / "store_status.csv").write_text("".join(polls[: len(polls) // 2]))
+    return folder
 
 
 def logged(worker: Process, event: str) -> Iterator[dict[str, Any]]:
@@ -56,12 +65,12 @@ def serve_half_each(one: Process, other: Process) -> bool:
 def test_a_worker_keeps_a_copy_of_what_the_other_serves_and_takes_over_from_it(
     clean_kafka: Kafka, tmp_path: Path
 ) -> None:
-    early, late = sample_data(tmp_path / "early", stores=60), sample_data(tmp_path / "late", stores=120)
+    data = sample_data(tmp_path / "data", stores=120)
     with fleet(clean_kafka.url, tmp_path / "fleet", partitions=_PARTITIONS, standby_replicas=1) as ours:
         first, second = ours.ready_worker("first"), ours.ready_worker("second")
         until("each serves two partitions", lambda: serve_half_each(first, second))
-        for data in (early, late):  # the copies follow
-            ours.replay(data)
+        for part in (half_of(data, tmp_path / "half"), data):  # the copies follow
+            ours.replay(part)
             for worker in (first, second):
                 wait_until_applied(worker.state, sent(ours), seconds=30)
         read_before = restored(first)
@@ -71,7 +80,7 @@ def test_a_worker_keeps_a_copy_of_what_the_other_serves_and_takes_over_from_it(
         without_a_copy = ours.ready_worker("third")
         until("each serves two partitions again", lambda: serve_half_each(first, without_a_copy))
         assert restored(without_a_copy) > 100
-        assert ours.report() == report_of_folder(late)
+        assert ours.report() == report_of_folder(data)
 
 
 @pytest.mark.timeout(240)

@@ -54,7 +54,8 @@ def restored(worker: Process) -> int:
 
 def served(worker: Process) -> list[int]:
     """The partitions that it serves now."""
-    return [line["partitions"] for line in logged(worker, "partitions served")][-1]
+    every: list[list[int]] = [line["partitions"] for line in logged(worker, "partitions served")]
+    return every[-1]
 
 
 def serve_half_each(one: Process, other: Process) -> bool:

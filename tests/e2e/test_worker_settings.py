@@ -99,6 +99,7 @@ def test_a_worker_counts_the_polls_it_takes_on_its_metrics_port(three_polls: Pat
         assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_the_metrics_are_served_on_the_host_of_the_settings(tmp_path: Path) -> None:
     port = free_port()
     with command("worker", state=tmp_path / "state", host="127.0.0.2", worker_metrics_port=port) as worker:

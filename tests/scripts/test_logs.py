@@ -135,7 +135,7 @@ def read_terminal(terminal: int) -> str:
     return said.decode()
 
 
-@pytest.mark.parametrize("level", ["info", "TRACE", "", "20"])
+@pytest.mark.parametrize("level", ["info", ""])
 def test_another_level_is_refused_in_one_sentence(level: str, tmp_path: Path) -> None:
     environment = {**os.environ, "STOREPULSE_LOG_LEVEL": level, "STOREPULSE_STATE": str(tmp_path / "state")}
     ran = subprocess.run(

@@ -1,7 +1,7 @@
 """The state folder that revision dd7560e left: log, tables, and the report that it made of them.
 
-13 stores with 20 days of polls on 3 partitions; one flaps, so that a day of it is compacted, and the first days of all
-others are dropped. Owns: unpacking it. Must not know: what any test expects.
+13 stores with 20 days of polls on 3 partitions; one flaps, so that a day of it is compacted, and the first days of
+all the others are dropped. Owns: unpacking it. Must not know: what any test expects.
 """
 
 import tarfile

@@ -88,8 +88,6 @@ def bounds_of(field: FieldInfo) -> Iterator[str]:
         for bounding, attribute, words in BOUNDS:
             if isinstance(bound, bounding):
                 yield words.format(getattr(bound, attribute))
-        if pattern := getattr(bound, "pattern", None):
-            yield pattern.strip("^$()").replace("|", ", ")
 
 
 def test_the_table_of_settings_is_that_of_the_program() -> None:

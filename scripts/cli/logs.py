@@ -1,4 +1,4 @@
-"""Logging of the long-running commands: to stderr, readable on a terminal, one JSON object a line elsewhere.
+"""Logging of all commands: to stderr, readable on a terminal, one JSON object a line elsewhere.
 
 Owns: format and level. Must not know: what is logged. Faust's and Kafka's own warnings pass through it too.
 """
@@ -9,16 +9,11 @@ from typing import Final
 
 import structlog
 
-_OURS: Final = (
-    *(f"stream.{part}" for part in ("app", "changelog", "write_behind", "replica", "takeover")),
-    "scripts",
-    "query_api",
-)
-"""Not all of `stream`: Faust logs its own steps under the names of modules that derive from its classes."""
+_OURS: Final = ("schemas", "stream", "query_api", "scripts")
 
 
 def configure_logs(level: str) -> None:
-    """Log from `level` on; libraries' messages from WARNING on, unless `level` is DEBUG."""
+    """Log from `level` on; libraries' messages from WARNING on at least, unless `level` is DEBUG."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -41,11 +36,18 @@ def configure_logs(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    if level != "DEBUG":
+        handler.addFilter(_is_ours_or_warns)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel("DEBUG" if level == "DEBUG" else "WARNING")
+    root.setLevel("WARNING" if level == "INFO" else level)
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+
+
+def _is_ours_or_warns(record: logging.LogRecord) -> bool:
+    """Faust logs its own steps under the names of our modules that derive from its classes; ours is a dict."""
+    return isinstance(record.msg, dict) or record.levelno >= logging.WARNING
 
 
 def _without_traceback(

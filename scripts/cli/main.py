@@ -5,7 +5,7 @@ calls. Results go to stdout or a file, everything else to stderr.
 
 Exit codes: 0 done; 1 a bad line under --strict; 2 wrong arguments or settings; 3 the input cannot be read;
 4 broker, state folder, port or output cannot be used, or the disk is full; 5 a part ended by itself;
-6 no exact report can be made; 70 a bug, please report it; 130 interrupted;
+6 no exact report can be made; 70 a bug, please report it; 130 interrupted in the middle of work;
 143 told to stop by SIGTERM in the middle of work.
 """
 
@@ -153,7 +153,7 @@ def worker(*, broker: Broker = None, state: State = None) -> None:
     from stream.worker.app import run_worker
 
     settings = _settings(broker=broker, state=state)
-    _serve_as_part(settings)
+    follow_parent()
     run_worker(settings)
 
 
@@ -163,7 +163,7 @@ def api(*, host: Host = None, port: Port = None, broker: Broker = None, state: S
     from scripts.cli.serve import serve_api
 
     settings = _settings(host=host, port=port, broker=broker, state=state)
-    _serve_as_part(settings)
+    follow_parent()
     serve_api(settings)
 
 
@@ -177,7 +177,7 @@ def replica(*, broker: Broker = None, state: State = None) -> None:
         raise typer.BadParameter(
             "a replica follows Kafka; beside an embedded log run a worker", param_hint="--broker"
         )
-    _serve_as_part(settings)
+    follow_parent()
     run_replica(settings)
 
 
@@ -271,16 +271,13 @@ def _rejects_writer(places: Mapping[str, Output], *, strict: bool) -> Iterator[R
         yield stack.enter_context(RejectsWriter(path, strict=strict))
 
 
-def _serve_as_part(settings: Settings) -> None:
-    """What all long-running parts begin with."""
+def _settings(**options: Any) -> Settings:
+    """What all commands begin with: their settings, and logs on stderr. Raises pydantic.ValidationError."""
     from scripts.cli.logs import configure_logs
 
+    settings = Settings(**{name: value for name, value in options.items() if value is not None})
     configure_logs(settings.log_level)
-    follow_parent()
-
-
-def _settings(**options: Any) -> Settings:
-    return Settings(**{name: value for name, value in options.items() if value is not None})
+    return settings
 
 
 def _instant(text: str) -> int:

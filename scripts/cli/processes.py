@@ -127,8 +127,12 @@ class Child:
 
 
 def worker_of(settings: Settings) -> Child:
-    """A worker for these settings, its output in a file of the state folder."""
-    environment = {"STOREPULSE_BROKER": settings.broker, "STOREPULSE_STATE": str(settings.state)}
+    """A worker of one command's own, its output in a file of the state folder; its metrics are for nobody."""
+    environment = {
+        "STOREPULSE_BROKER": settings.broker,
+        "STOREPULSE_STATE": str(settings.state),
+        "STOREPULSE_WORKER_METRICS_PORT": "0",  # that of the environment may be a running worker's
+    }
     return Child("worker", ["worker"], environment, settings.state / "worker.log")
 
 

@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -31,6 +30,7 @@ import msgspec
 from query_api.reports.files import ReportFiles, ReportStatus
 from query_api.snapshots.scans import value_of
 from schemas.atomic_write import PART
+from schemas.distribution import running_version
 from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.state import META_ZONE_DATABASE, NewerState, decode_positions
@@ -122,7 +122,7 @@ def _fill(folder: Path, settings: Settings) -> Backup:
             raise NothingThere("table", settings.tables_dir)
     _copy_reports(settings.reports_dir, copy.reports_dir)
     made = Backup(
-        storepulse=version("storepulse"),
+        storepulse=running_version(),
         made_at=format_timestamp(time.time_ns() // 1000),
         zone_database=_zone_database(copy),
         positions=_listed(positions),

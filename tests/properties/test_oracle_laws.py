@@ -42,6 +42,7 @@ def test_order_and_repeats_change_nothing(fleet: Fleet, data: st.DataObject) -> 
     assert report_of(fleet, shuffled) == report_of(fleet, polls)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("retention_days", [8, 14])
 def test_what_retention_drops_no_allowed_report_can_see(retention_days: int) -> None:
     @given(fleet=fleets(retention_days=retention_days))

@@ -30,6 +30,7 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema
     tables.close()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("method", "path"), sorted(CALLS))
 def test_every_answer_keeps_to_the_description(description: BaseSchema, method: str, path: str) -> None:
     operation = description[path][method]

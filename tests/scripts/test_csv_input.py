@@ -516,6 +516,7 @@ def test_strict_stops_at_the_first_bad_line_and_still_writes_it(tmp_path: Path) 
 # --- the known data
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_full_data_has_its_known_counts() -> None:
     folder = find_input(SHARED / "full")

@@ -588,6 +588,7 @@ def test_reading_costs_no_more_memory_than_what_is_handed_out(log: EmbeddedLog, 
     assert more_memory_kb(path, "assert len(log.read('polls', 0, 2, 100, 1)) == 1") < 60_000
 
 
+@pytest.mark.slow
 def test_cleaning_costs_little_memory_whatever_the_keys(log: EmbeddedLog, path: Path) -> None:
     append_as_before(log, "zeroblob(60000000)", "x'76'")
     for nth in range(40):

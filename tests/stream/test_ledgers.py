@@ -504,6 +504,7 @@ async def test_the_stamps_of_stores_that_were_forgotten_long_ago_go_once_a_month
 # Quiet partitions
 
 
+@pytest.mark.slow
 async def test_a_partition_that_nothing_comes_for_writes_its_positions_now_and_then(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

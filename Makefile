@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long soak coverage bench kafka lock clean
+.PHONY: help run check test test-long soak coverage bench kafka lock wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ lock: ## bring the lock files up to pyproject.toml (needs uv; LOCK=--upgrade for
 	echo setuptools | $(COMPILE) -o requirements-dev.lock --extra dev -c requirements.lock pyproject.toml -
 	echo setuptools | $(COMPILE) -o requirements-bench.lock --extra bench -c requirements-dev.lock pyproject.toml -
 	echo quixstreams==3.28.1 | $(COMPILE) -o requirements-bench-quix.lock -
+
+wheel: $(VENV)/runs ## the wheel, in dist
+	rm -rf build dist
+	@$(call in_tmp,$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .)
+	@rm -rf build
+	@ls dist/*.whl
 
 clean: ## remove all that the other targets made, .venv too
 	rm -rf $(VENV) sample-data report.csv build dist *.egg-info

@@ -33,10 +33,12 @@ test-long: $(VENV)/checks ## the tests that need minutes
 soak: $(VENV)/checks ## ten times the examples, then rounds of faults, for as long as you like
 	@$(call in_tmp,HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -m "hypothesis or soak" --timeout 3600)
 
+# A child that is killed while it writes leaves a file that cannot be read: what it ran does not count, and that is all.
 coverage: $(VENV)/checks ## which lines of the product the tests run, child processes included
 	@$(call in_tmp,export COVERAGE_FILE="$$tmp/coverage" && \
 		{ HYPOTHESIS_PROFILE=fast $(BIN)/coverage run -m pytest -q; tests=$$?; \
-		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$tests; })
+		$(BIN)/coverage combine --quiet 2>"$$tmp/unread"; rm -f "$$COVERAGE_FILE".*; \
+		$(BIN)/coverage report && exit $$tests; })
 
 bench: $(VENV)/measures ## measure, each figure beside that of a peer, or of the work tree BESIDE=DIR
 	@$(call in_tmp,$(BIN)/python -m scripts.dev.bench $(if $(BESIDE),--beside "$(BESIDE)"))

@@ -10,7 +10,7 @@ WORKDIR /build
 # What changes least comes first: an edit of the source installs no dependency anew.
 COPY requirements.lock ./
 RUN /opt/storepulse/bin/pip install --require-hashes -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY stream stream
 COPY query_api query_api

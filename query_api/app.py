@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
@@ -28,6 +27,7 @@ from query_api.routes.reports import report_routes
 from query_api.snapshots.reader import Reader
 from schemas.api.problems import Problem
 from schemas.compatibility import NewerState
+from schemas.distribution import running_version
 from schemas.settings import Settings
 
 log = structlog.get_logger()
@@ -79,7 +79,7 @@ def create_app(
     app = _App(
         title="storepulse",
         summary="How long was each store up and down, inside its own business hours.",
-        version=version("storepulse"),
+        version=running_version(),
         lifespan=lifespan,
         openapi_tags=_TAGS,
         responses=documented(500),

@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -32,6 +31,7 @@ from query_api.reports.files import ReportFiles, ReportStatus
 from query_api.snapshots.scans import value_of
 from schemas.atomic_write import PART
 from schemas.compatibility import NewerState
+from schemas.distribution import running_version
 from schemas.positions import Positions
 from schemas.rows.facts import ZONE_DATABASE_KEY
 from schemas.rows.local import OFFSET_KEY, TARGET_KEY, WHOLE_KEY
@@ -124,7 +124,7 @@ def _fill(folder: Path, settings: Settings) -> Backup:
             raise NothingThere("table", settings.tables_dir)
     _copy_reports(settings.reports_dir, copy.reports_dir)
     made = Backup(
-        storepulse=version("storepulse"),
+        storepulse=running_version(),
         made_at=format_timestamp(time.time_ns() // 1000),
         zone_database=_zone_database(copy),
         positions=_listed(positions),

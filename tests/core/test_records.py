@@ -235,6 +235,7 @@ RECORDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_record_of_16_mb_costs_memory_in_proportion_and_seconds_at_most(record: str) -> None:
     found = subprocess.run(
@@ -250,6 +251,7 @@ def test_a_record_of_16_mb_costs_memory_in_proportion_and_seconds_at_most(record
     assert float(seconds) < 10
 
 
+@pytest.mark.slow
 def test_hours_of_16_mb_cost_memory_in_proportion() -> None:
     row = """b'{"day":%d,"start_time_local":"09:%02d:00.%06d","end_time_local":"10:00"}'"""
     rows = f"""b",".join({row} % (i % 7, i % 60, i) for i in range(220_000))"""
@@ -318,6 +320,7 @@ def test_a_key_that_is_no_utf_8_is_no_store() -> None:
     assert reason_of(lambda: decode_polls(b"\xff", None, RECORDED_MS)) is RejectReason.KEY_MISMATCH
 
 
+@pytest.mark.slow
 def test_no_cache_keeps_a_long_text() -> None:
     """60 of 400 kB each, all of them good: they are read, and gone. One cache of them would be 24 MB."""
     script = """

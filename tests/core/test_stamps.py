@@ -20,6 +20,7 @@ from schemas.stamps import (
     stamp_header,
     stamp_in,
 )
+from tests.profiles import examples
 
 RIGHT = 2
 """The partition of the store."""
@@ -93,7 +94,7 @@ def held_by_us(history: History) -> str | None:
     return holds
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250))
 @given(histories())
 def test_the_record_that_the_rule_names_holds(history: History) -> None:
     holds = held_by_the_rule(history)
@@ -101,7 +102,7 @@ def test_the_record_that_the_rule_names_holds(history: History) -> None:
     assert held_by_us(history) == holds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(histories(), st.randoms(use_true_random=False))
 def test_when_copies_come_and_how_often_changes_nothing(history: History, chance: Random) -> None:
     """Direct records keep their order; the copies fall anywhere among them, some of them again."""
@@ -130,7 +131,7 @@ def test_by_hand() -> None:
             assert held_by_us(History(arrivals, [flush])) == holds
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(TIMES_MS, min_size=1, max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_the_last_forgetting_counts_with_the_greatest_time_so_far(
     times: list[int], flushes: list[int]
@@ -180,7 +181,6 @@ STAMP = st.builds(Stamp, LONGS, INTS, LONGS)
 HELD = st.builds(Held, STAMP, LONGS)
 
 
-@settings(deadline=None)
 @given(st.builds(StoreStamps, HELD, HELD, STAMP, INTS))
 def test_stamps_come_back_from_their_bytes(stamps: StoreStamps) -> None:
     assert decode_stamps(encode_stamps(stamps)) == stamps
@@ -189,7 +189,6 @@ def test_stamps_come_back_from_their_bytes(stamps: StoreStamps) -> None:
 # The header of a forwarded copy
 
 
-@settings(deadline=None)
 @given(st.builds(Stamp, st.integers(-1, 1 << 62), INTS, st.integers(0, (1 << 63) - 1)))
 def test_a_copy_says_when_and_where_its_original_was_written(stamp: Stamp) -> None:
     assert stamp_in([("other", b"1 2 3"), stamp_header(stamp)]) == stamp

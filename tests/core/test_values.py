@@ -8,6 +8,7 @@ from schemas import values
 from schemas.opening_hours import parse_day_time, parse_hours_row, parse_zone
 from schemas.values import Rejected, RejectReason, parse_timestamp
 from tests.builders import utc
+from tests.profiles import examples
 
 _DIGITS = st.text("0123456789", min_size=0, max_size=8)
 _ODD = st.sampled_from(["", "Z", "+05:30", "-0800", " ", "T", ".", ",", "x", "٣", "\u00a0", "1"])
@@ -33,7 +34,7 @@ def read(text: str) -> int | RejectReason:
         return reject.reason
 
 
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 @given(TEXTS)
 @example("2023-01-22 12:09:39.3888849 UTC")
 @example("2023-01-22 12:09:39+05:30 UTC")

@@ -14,6 +14,7 @@ from stream.core.windows import windows
 from tests.builders import row_texts, status_words
 from tests.core.shelf import Shelf, merge_together
 from tests.oracle import oracle_uptime_us
+from tests.profiles import examples
 from tests.strategies import Case, cases, weeks, zones
 
 
@@ -31,20 +32,20 @@ def oracle_answer(case: Case) -> list[tuple[int, int]]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(cases())
 def test_the_core_gives_the_oracles_uptime_and_downtime(case: Case) -> None:
     assert core_answer(Shelf(case.zone, case.week).add(case.polls), case.as_of_us) == oracle_answer(case)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cases(retention_days=8))
 def test_a_shorter_retention_changes_no_answer_that_may_be_asked(case: Case) -> None:
     shelf = Shelf(case.zone, case.week, retention_days=8).add(case.polls)
     assert core_answer(shelf, case.as_of_us) == oracle_answer(case)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cases(), st.data())
 def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(
     case: Case, data: st.DataObject
@@ -58,7 +59,7 @@ def test_any_order_repeats_and_splits_of_the_polls_give_the_same_bytes(
     assert late_schedule.set_hours(case.zone, case.week).bytes == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cases(), st.data())
 def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_retention(
     case: Case, data: st.DataObject
@@ -70,7 +71,7 @@ def test_every_poll_alone_and_in_any_order_gives_the_same_bytes_within_a_short_r
     assert one_by_one.bytes == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(cases(), min_size=2, max_size=5), st.data())
 def test_stores_merged_together_become_what_each_becomes_alone(
     every: list[Case], data: st.DataObject
@@ -91,14 +92,14 @@ def test_stores_merged_together_become_what_each_becomes_alone(
     assert [shelf.bytes for shelf in together] == [shelf.bytes for shelf in alone]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(cases(), zones(), weeks())
 def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: Week) -> None:
     changed = Shelf(zone, week).add(case.polls).set_hours(case.zone, case.week)
     assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(zones(), weeks(), st.integers(0, 2**60), st.data())
 def test_a_day_of_many_changes_is_compacted_and_still_exact(
     zone: str, week: Week, seed: int, data: st.DataObject
@@ -118,7 +119,7 @@ def test_a_day_of_many_changes_is_compacted_and_still_exact(
     assert core_answer(shelf, as_of_us) == oracle_answer(case)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cases(retention_days=8), st.data())
 def test_polls_delivered_again_after_a_crash_between_rows_give_the_same_answer(
     case: Case, data: st.DataObject

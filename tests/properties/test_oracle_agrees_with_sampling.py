@@ -17,6 +17,7 @@ from schemas.values import DAY_US, HOUR_US, MINUTE_US, Poll, Status
 from tests.builders import polls as polls_of
 from tests.builders import row_texts, rows, status_words, utc
 from tests.oracle import oracle_uptime_us
+from tests.profiles import examples
 from tests.strategies import Case, cases
 
 START = datetime(1970, 1, 1)  # noqa: DTZ001 (pytz.fromutc takes UTC without a zone)
@@ -98,7 +99,7 @@ HALF_AN_HOUR_TWICE = Case(
 @given(case=cases().map(whole_minutes), hours=st.integers(1, 27))
 @example(case=FRIDAY_THAT_NEVER_WAS, hours=27)
 @example(case=HALF_AN_HOUR_TWICE, hours=24)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_the_oracle_adds_up_what_looking_once_a_minute_counts(case: Case, hours: int) -> None:
     from_us = case.as_of_us - hours * HOUR_US
     sampler = Sampler(case.zone, case.week, case.polls, from_us, case.as_of_us)
@@ -109,7 +110,7 @@ def test_the_oracle_adds_up_what_looking_once_a_minute_counts(case: Case, hours:
 
 @pytest.mark.long
 @given(case=cases(), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_the_oracle_is_right_at_single_instants(case: Case, data: st.DataObject) -> None:
     first_us = case.as_of_us - DAY_US
     sampler = Sampler(case.zone, case.week, case.polls, first_us, case.as_of_us)

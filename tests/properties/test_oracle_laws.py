@@ -20,7 +20,6 @@ def report_of(fleet: Fleet, polls: list[tuple[str, int, str]]) -> str:
 
 
 @given(case=cases(), cuts=st.lists(st.integers(0, 8 * DAY_US), min_size=2, max_size=5))
-@settings(deadline=None)
 def test_windows_that_meet_add_up(case: Case, cuts: list[int]) -> None:
     said, week = status_words(case.polls), row_texts(case.week)
     edges = sorted(case.as_of_us - cut for cut in cuts)
@@ -30,7 +29,6 @@ def test_windows_that_meet_add_up(case: Case, cuts: list[int]) -> None:
 
 
 @given(case=cases())
-@settings(deadline=None)
 def test_uptime_and_downtime_add_up_to_open_time_whatever_the_polls_say(case: Case) -> None:
     span = (case.as_of_us - 7 * DAY_US, case.as_of_us)
     up_us, down_us = oracle_uptime_us(status_words(case.polls), row_texts(case.week), case.zone, *span)
@@ -39,17 +37,16 @@ def test_uptime_and_downtime_add_up_to_open_time_whatever_the_polls_say(case: Ca
 
 
 @given(fleet=fleets(), data=st.data())
-@settings(deadline=None)
 def test_order_and_repeats_change_nothing(fleet: Fleet, data: st.DataObject) -> None:
     polls = poll_words(fleet.polls)
     shuffled = data.draw(st.permutations(polls + polls[: len(polls) // 2]))
     assert report_of(fleet, shuffled) == report_of(fleet, polls)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("retention_days", [8, 14])
 def test_what_retention_drops_no_allowed_report_can_see(retention_days: int) -> None:
     @given(fleet=fleets(retention_days=retention_days))
-    @settings(deadline=None)
     def holds(fleet: Fleet) -> None:
         polls = poll_words(fleet.polls)
         assert report_of(fleet, list(retained(polls, retention_days))) == report_of(fleet, polls)
@@ -58,7 +55,6 @@ def test_what_retention_drops_no_allowed_report_can_see(retention_days: int) -> 
 
 
 @given(fleet=fleets(), cut=st.integers(0, 20))
-@settings(deadline=None)
 def test_retention_may_be_applied_at_any_time_along_the_way(fleet: Fleet, cut: int) -> None:
     polls = poll_words(fleet.polls)
     along_the_way = retained([*retained(polls[:cut], 8), *polls[cut:]], 8)

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemas.opening_hours import week_of
 from schemas.settings import Settings
 from tests.builders import polls, rows
+from tests.profiles import examples
 from tests.query_api.tables import Tables
 from tests.query_api.test_openapi import CALLS
 from tests.query_api.test_real_server import listening
@@ -29,11 +30,12 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema
     tables.close()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("method", "path"), sorted(CALLS))
 def test_every_answer_keeps_to_the_description(description: BaseSchema, method: str, path: str) -> None:
     operation = description[path][method]
 
-    @example_settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @example_settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def keeps_to_it(case: Any) -> None:
         # which as_of has an answer depends on the polls: no description can say it

@@ -19,6 +19,7 @@ from schemas.values import StoreId, day_of
 from stream.core.windows import windows
 from tests.builders import at, hourly, poll_words, polls, rows, status_words, utc
 from tests.oracle import oracle_uptime_us, retained
+from tests.profiles import examples
 from tests.query_api.service import serving
 from tests.query_api.tables import Tables
 from tests.strategies import Case, cases
@@ -221,7 +222,7 @@ async def test_across_a_change_of_clocks_local_times_carry_their_offset(
     assert [day["uptime_us"] for day in story["days"] if day["date"] == "2023-03-26"] == [82_800_000_000]
 
 
-@example_settings(max_examples=60, deadline=None)
+@example_settings(max_examples=examples(60))
 @given(case=cases())
 def test_intervals_and_days_add_up_to_the_report_and_the_oracle(
     tmp_path_factory: pytest.TempPathFactory, case: Case

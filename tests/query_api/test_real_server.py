@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 import uvicorn
 
 from query_api.app import create_app
@@ -15,6 +16,8 @@ from tests.builders import poll, poll_words
 from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, PATIENCE_S, FakeProbe
 from tests.query_api.tables import Tables
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

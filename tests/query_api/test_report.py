@@ -15,6 +15,7 @@ from schemas.topics import POLLS
 from schemas.values import DAY_US, Poll
 from tests.builders import hourly, poll, poll_words, polls, row_texts, rows, utc
 from tests.oracle import oracle_report
+from tests.profiles import examples
 from tests.query_api.tables import Tables
 from tests.strategies import Fleet, fleets
 
@@ -46,7 +47,7 @@ def test_a_report_has_the_rows_and_cells_worked_by_hand(
     assert facts == ReportFacts(utc("2023-01-23 11:00"), 1, {}, {})
 
 
-@example_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example_settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fleet=fleets(max_stores=5))
 def test_every_fleet_gets_the_oracles_report_byte_for_byte(
     tmp_path_factory: pytest.TempPathFactory, fleet: Fleet

@@ -205,6 +205,7 @@ async def test_every_error_is_a_problem_document(
         assert_problem(await client.request(method, path), status)
 
 
+@pytest.mark.slow
 async def test_an_error_of_our_own_tells_nothing_of_our_insides(settings: Settings, tables: Tables) -> None:
     async with serving(settings) as client:
         tables.add(polls("Mon 10:00 active"))

@@ -27,6 +27,8 @@ from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, PATIENCE_S, FakeProbe, fetch, report, serving, trigger
 from tests.query_api.tables import Tables
 
+pytestmark = pytest.mark.slow
+
 SPAWN = multiprocessing.get_context("spawn")
 
 

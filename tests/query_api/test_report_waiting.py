@@ -15,6 +15,8 @@ from tests.oracle import oracle_report
 from tests.query_api.service import NOW_US, FakeProbe, fetch, report, serving, trigger
 from tests.query_api.tables import Tables
 
+pytestmark = pytest.mark.slow
+
 RUNNING = {"status": "Running"}
 LOOKS_S = 0.3
 """Long enough for some looks at the tables."""

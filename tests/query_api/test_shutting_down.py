@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from query_api.reports.files import ReportFiles, ReportState, ReportStatus
 from schemas.settings import Settings
@@ -19,6 +20,8 @@ from scripts.cli import serve
 from stream.brokers.embedded.log import EmbeddedLog
 from stream.brokers.embedded.probe import EmbeddedProbe
 from tests.query_api.service import NOW_US, PATIENCE_S
+
+pytestmark = pytest.mark.slow
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -40,6 +40,8 @@ from tests.broken import break_a_block
 from tests.e2e.harness import storepulse, until
 from tests.scripts.state_folder import StateFolder
 
+pytestmark = pytest.mark.slow
+
 _COMPLETE_ID = "561fe984-0000-4000-8000-000000000001"
 _EVICTED_ID = "561fe984-0000-4000-8000-000000000002"
 _RUNNING_ID = "561fe984-0000-4000-8000-000000000003"

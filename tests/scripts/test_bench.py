@@ -23,6 +23,8 @@ from scripts.dev.bench.workload import Workload
 from stream.brokers.partitions import partition_of
 from tests.e2e.harness import needs_sample, sample_data, storepulse
 
+pytestmark = pytest.mark.slow
+
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sample"
 
 

@@ -29,6 +29,7 @@ from scripts.csv_input.blocks import LONGEST_LINE, iter_blocks
 from scripts.csv_input.hours import read_hours
 from scripts.csv_input.polls import iter_polls, usual_instants
 from scripts.csv_input.zones import read_zones
+from tests.profiles import examples
 
 HEADER = b"store_id,status,timestamp_utc\n"
 NOON_US = 1_674_389_379_388_884  # 2023-01-22 12:09:39.388884 UTC
@@ -334,7 +335,7 @@ nearly_times = st.one_of(
 
 
 @given(st.lists(nearly_times, max_size=30))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 def test_the_fast_reading_of_times_is_the_careful_one_or_none(texts: list[str]) -> None:
     for text, at_us in zip(texts, usual_instants(pl.Series(texts, dtype=pl.String)), strict=True):
         if at_us is not None:
@@ -350,7 +351,7 @@ def test_the_usual_forms_of_times_take_the_fast_path(between: str, fraction: str
 
 
 @given(st.lists(nearly_times.filter(lambda text: not {"\r", "\n"} & set(text)), max_size=30))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_of_times_gives_what_each_of_them_gives_alone(tmp_path: Path, texts: list[str]) -> None:
     good: list[Row] = []
     bad: list[tuple[int, RejectReason]] = []
@@ -388,7 +389,7 @@ any_line = st.one_of(
 
 
 @given(st.lists(any_line, max_size=25))
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_bad_line_takes_no_neighbour_with_it(tmp_path: Path, lines: list[tuple[bytes, Row | None]]) -> None:
     rows, rejects = polls_of(tmp_path, HEADER + b"\n".join(line for line, _ in lines))
     assert rows == [row for _, row in lines if row]
@@ -516,6 +517,7 @@ def test_strict_stops_at_the_first_bad_line_and_still_writes_it(tmp_path: Path) 
 # --- the known data
 
 
+@pytest.mark.slow
 @needs_shared
 def test_the_full_data_has_its_known_counts() -> None:
     folder = find_input(SHARED / "full")

@@ -14,6 +14,8 @@ from typing import BinaryIO, Final
 import pytest
 import zstandard
 
+pytestmark = pytest.mark.slow
+
 POLLS: Final = b"store_id,status,timestamp_utc"
 HOURS: Final = b"store_id,day,start_time_local,end_time_local"
 MIB: Final = 1 << 20

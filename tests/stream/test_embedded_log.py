@@ -580,6 +580,7 @@ def test_a_larger_one_that_an_older_version_took_is_read_without_what_is_in_it(l
     assert log.read("polls", 0, 0, 100, 1 << 30) == found
 
 
+@pytest.mark.slow
 def test_reading_costs_no_more_memory_than_what_is_handed_out(log: EmbeddedLog, path: Path) -> None:
     append_as_before(log, "x'6b'", "zeroblob(120000000)")
     append_as_before(log, "zeroblob(60000000)", "x'76'")
@@ -588,6 +589,7 @@ def test_reading_costs_no_more_memory_than_what_is_handed_out(log: EmbeddedLog, 
     assert more_memory_kb(path, "assert len(log.read('polls', 0, 2, 100, 1)) == 1") < 60_000
 
 
+@pytest.mark.slow
 def test_cleaning_costs_little_memory_whatever_the_keys(log: EmbeddedLog, path: Path) -> None:
     append_as_before(log, "zeroblob(60000000)", "x'76'")
     for nth in range(40):

@@ -31,6 +31,8 @@ from stream.brokers.embedded.producer import Producer
 from stream.brokers.embedded.transport import Transport, log_path
 from stream.brokers.records import NewRecord, Record
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 3
 GROUP = "counting"
 EVERYTHING = 1_000_000

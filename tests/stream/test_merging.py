@@ -13,6 +13,7 @@ from stream.worker import merging
 from stream.worker.merging import Merger, StoreUpdates
 from stream.worker.updates import Updates
 from tests.builders import poll
+from tests.profiles import examples
 from tests.stream.lists import Tables
 
 PARTITIONS = 3
@@ -36,7 +37,7 @@ def updates_of(offset: int, said: tuple[int, int | None, list[int], bool, str | 
     return StoreUpdates(store % PARTITIONS, StoreId(f"s{store}"), updates)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.lists(SAID, max_size=8, unique_by=lambda said: said[0]), max_size=4),
     st.sampled_from((1, 4, 400_000)),

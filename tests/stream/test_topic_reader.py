@@ -32,6 +32,7 @@ from stream.worker.agents import INTAKES, _TopicReader
 from stream.worker.losses import TopicSpan
 from stream.worker.write_behind import WriteBehind
 from tests.builders import rows, utc
+from tests.profiles import examples
 from tests.stream.lists import ListBroker, ListChangelog, Tables, eventually
 
 PARTITIONS = 4
@@ -483,7 +484,7 @@ def polled_by_the_rule(arrivals: list[Arrival]) -> set[int]:
     return direct | {number for number in strays if (STRAYS_MS[number], ASTRAY, number) > forgotten}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(ARRIVALS, max_size=9), st.lists(st.integers(0, 9), max_size=3))
 def test_what_counts_after_forgetting_is_what_was_written_after_it(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[Arrival], flushes: list[int]

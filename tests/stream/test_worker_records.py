@@ -26,6 +26,8 @@ from stream.tables.rocks import open_table
 from tests.builders import rows, utc
 from tests.e2e.harness import running, snapshot_of, storepulse, until, wait_until_applied
 
+pytestmark = pytest.mark.slow
+
 NOON_MS = utc("2024-03-14 12:00") // 1000
 PARTITIONS = 4
 

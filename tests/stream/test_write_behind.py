@@ -37,6 +37,7 @@ from stream.worker.losses import TopicSpan
 from stream.worker.write_behind import WriteBehind
 from tests.broken import break_a_block
 from tests.builders import poll
+from tests.profiles import examples
 from tests.stream.lists import ListWriter, Tables, eventually
 
 S1 = StoreId("s1")
@@ -497,6 +498,7 @@ async def test_the_stamps_of_stores_that_were_forgotten_long_ago_go_once_a_month
 # Quiet partitions
 
 
+@pytest.mark.slow
 async def test_a_partition_that_nothing_comes_for_writes_its_positions_now_and_then(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -574,7 +576,7 @@ DAYS = st.one_of(FORGET, st.integers(0, 60))
 """A poll on a day, or the forgetting of all polls."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), DAYS), max_size=6), max_size=5))
 def test_the_high_water_mark_is_what_a_count_gives_whatever_is_said_and_forgotten(
     tmp_path_factory: pytest.TempPathFactory, flushes: list[list[tuple[int, int]]]

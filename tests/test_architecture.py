@@ -39,6 +39,7 @@ _BELOW_BROKERS: Final = (
     "stream.state_lock",
     "stream.brokers.connection",
     "stream.brokers.drain",
+    "stream.brokers.faust_internals",
     "stream.brokers.partitions",
     "stream.brokers.ports",
     "stream.brokers.records",

@@ -128,7 +128,7 @@ def test_every_command_is_listed() -> None:
 def test_commands_that_can_be_copied_exist_with_their_options(page: Path) -> None:
     known = commands()
     for line in "".join(blocks(page, "sh")).splitlines():
-        for command, options in re.findall(r'(?:^|bin/|&& |exec |")storepulse ([\w-]+)([^#&"]*)', line):
+        for command, options in re.findall(r'(?:^|bin/|&& |exec |")storepulse (\w[\w-]*)([^#&"]*)', line):
             assert command in known, line
             assert set(re.findall(r"--[a-z-]+", options)) <= known[command], line
 

@@ -14,6 +14,7 @@ from aiokafka.helpers import create_ssl_context  # type: ignore[import-untyped] 
 from yarl import URL
 
 from schemas.settings import Settings
+from stream.brokers.faust_internals import network_client
 
 _CONNECT_SECONDS: Final = 10.0
 _NO_BROKER: Final = "Kafka answers, and names no broker that takes part yet"
@@ -87,8 +88,7 @@ async def start_client(client: Any) -> None:
 
 
 def _names_a_broker(client: Any) -> bool:
-    connected = client.client if hasattr(client, "client") else client._client
-    return bool(connected.cluster.brokers())
+    return bool(network_client(client).cluster.brokers())
 
 
 def faust_credentials(settings: Settings) -> Any:

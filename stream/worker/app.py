@@ -26,6 +26,7 @@ from schemas.topics import APP_ID, SOURCES
 from schemas.values import DAY_US
 from stream.brokers.connection import faust_broker, faust_credentials
 from stream.brokers.drain import Checkpoint, Delivery, KeepingFlow
+from stream.brokers.faust_internals import crashed
 from stream.brokers.opening import open_broker
 from stream.brokers.ports import Broker
 from stream.brokers.topics import agreed_count, declare_topics
@@ -245,16 +246,16 @@ async def _serve(settings: Settings) -> None:
     log.info("worker starting", broker=settings.broker, state=str(settings.state))
     starting = asyncio.create_task(app.start())
     stopping = asyncio.create_task(told_to_stop.wait())
-    crashed = asyncio.create_task(app._crashed.wait())  # no public way to await it
+    has_crashed = asyncio.create_task(crashed(app).wait())
     watching = asyncio.create_task(worker.outage.watch())
     try:
-        await asyncio.wait({starting, stopping, crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done() and not crashed.done():
+        await asyncio.wait({starting, stopping, has_crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and not has_crashed.done():
             starting.result()
             log.info("worker ready")
-            await asyncio.wait({stopping, crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopping, has_crashed, watching}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        has_failed = crashed.done() or watching.done()
+        has_failed = has_crashed.done() or watching.done()
         log.info("worker stopping")
         if has_failed:
             app.conf.stream_wait_empty = False  # what was not written cannot be acknowledged any more
@@ -262,7 +263,7 @@ async def _serve(settings: Settings) -> None:
         await asyncio.wait({leaving}, timeout=_FAILED_STOP_SECONDS if has_failed else _STOP_SECONDS)
         if not leaving.done():
             log.warning("leaving without having stopped all of Faust; nothing is lost")
-        for task in (starting, stopping, crashed, leaving):
+        for task in (starting, stopping, has_crashed, leaving):
             task.cancel()
     if app.crash_reason is not None:
         raise app.crash_reason

@@ -1,9 +1,11 @@
 """What we rely on in Faust, mode and aiokafka although it is private: each release of theirs may change it."""
 
+import ast
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import faust
 import pytest
@@ -27,49 +29,77 @@ from stream.brokers.drain import DrainingConsumer
 from stream.tables.store_table import StoreTable
 from stream.worker.recovery import TableRecovery
 
+ROOT: Final = Path(__file__).parents[2]
+
+
+OVERRIDDEN_OR_CALLED: Final[dict[Any, dict[str, str | None]]] = {
+    FaustConsumer: {
+        "_commit": "(self, offsets)",
+        "_drain_messages": "(self, fetcher)",
+        "_get_active_partitions": "(self)",
+        "_getmany": "(self, active_partitions, timeout)",
+        "_is_changelog_tp": "(self, tp)",
+        "_new_offset": "(self, tp)",
+        "_new_topicpartition": "(self, topic, partition)",
+        "_seek": "(self, partition, offset)",
+        "_to_message": "(self, tp, record)",
+        "_wait_next_records": "(self, timeout)",
+    },
+    KafkaConsumer: {"_new_consumer_thread": "(self)", "_to_message": "(self, tp, record)"},
+    AIOKafkaConsumerThread: {
+        "_commit": "(self, offsets)",
+        "_create_worker_consumer": "(self, transport)",
+        "_ensure_consumer": "(self)",
+        "_fetch_records": "(self, consumer, active_partitions, timeout, max_records)",
+        "_seek_wait": "(self, consumer, partitions)",
+    },
+    ProducerBuffer: {"_send_pending": "(self, fut)"},
+    TableManager: {"_update_channels": "(self)"},
+    Recovery: {
+        "_publish_stats": None,
+        "_restart_recovery": None,
+        "_resume_streams": "(self, generation_id)",
+        "_set_recovery_ended": "(self)",
+        "_set_recovery_started": "(self)",
+        "_slurp_changelogs": None,
+    },
+    RocksDBStore: {"_open_for_partition": "(self, partition)"},
+    faust.Table: {"_new_store": "(self)"},
+}
+"""By class: the private methods that ours override or call, with their signatures; None for a task of mode's."""
+
+ATTRIBUTES: Final = {
+    *("_acked", "_acked_index", "_commit_every", "_n_acked", "_read_offset", "_thread"),  # of a consumer
+    *("_generation_id", "_recovery"),  # of the recovery and the manager of tables
+    "_dbs",  # of the store
+    *("_client", "_coordinator", "_crashed", "_fetch_max_wait_ms", "_isolation_level"),
+    *("_position", "_subscription"),  # all of these in stream.brokers.faust_internals
+    *("_transition_info", "_utc_transition_times"),  # of pytz (tests/core/test_calendar.py)
+}
+"""The private attributes that are read or set."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "signature"),
+    [(owner, *each) for owner, names in OVERRIDDEN_OR_CALLED.items() for each in names.items()],
+    ids=lambda each: getattr(each, "__name__", str(each)),
+)
+def test_a_private_method_is_still_called_so(owner: Any, name: str, signature: str | None) -> None:
+    method = getattr(owner, name)
+    assert signature is None or f"({', '.join(inspect.signature(method).parameters)})" == signature, (
+        inspect.signature(method)
+    )
+
 
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (
-            FaustConsumer,
-            [
-                "_commit",
-                "_drain_messages",
-                "_get_active_partitions",
-                "_getmany",
-                "_is_changelog_tp",
-                "_new_offset",
-                "_new_topicpartition",
-                "_seek",
-                "_to_message",
-                "_wait_next_records",
-                "consumer_stopped_errors",
-            ],
-        ),
-        (KafkaConsumer, ["_new_consumer_thread", "_to_message"]),
-        (
-            AIOKafkaConsumerThread,
-            ["_commit", "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_seek_wait"],
-        ),
+        (FaustConsumer, ["consumer_stopped_errors"]),
         (ServiceThread, ["Worker"]),
-        (ProducerBuffer, ["_send_pending"]),
-        (TableManager, ["_update_channels", "changelog_queue", "changelog_topics"]),
-        (
-            Recovery,
-            [
-                "_publish_stats",
-                "_resume_streams",
-                "_restart_recovery",
-                "_set_recovery_ended",
-                "_set_recovery_started",
-                "_slurp_changelogs",
-                "signal_recovery_start",
-                "wait_for_stopped",
-            ],
-        ),
+        (TableManager, ["changelog_queue", "changelog_topics"]),
+        (Recovery, ["signal_recovery_start", "wait_for_stopped"]),
         (faust_recovery, ["RebalanceAgain", "ServiceStopped"]),
-        (RocksDBStore, ["_db_for_partition", "_open_for_partition", "partition_path"]),
+        (RocksDBStore, ["_db_for_partition", "partition_path"]),
         (AIOKafkaClient, ["get_random_node", "send"]),
         (GroupCoordinator, ["request_rejoin"]),
         (AIOKafkaProducer, ["begin_transaction", "commit_transaction", "create_batch", "send_batch"]),
@@ -77,6 +107,33 @@ from stream.worker.recovery import TableRecovery
 )
 def test_the_name_is_still_there(owner: Any, names: list[str]) -> None:
     assert [name for name in names if not hasattr(owner, name)] == []
+
+
+def test_no_other_private_name_of_theirs_is_used() -> None:
+    """Whatever our sources call private, and do not define themselves, is pinned above."""
+    sources = [ast.parse(path.read_text()) for path in sorted((ROOT / "stream").rglob("*.py"))]
+    ours = {name for tree in sources for name in defined_in(tree)}
+    pinned = ATTRIBUTES | {name for names in OVERRIDDEN_OR_CALLED.values() for name in names}
+    used = {
+        node.attr
+        for tree in sources
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr)
+    }
+    assert used - ours - pinned == {"_replace"}, "_replace is public: of a named tuple"
+    assert pinned - used <= {"_new_topicpartition", "_publish_stats", "_seek", "_slurp_changelogs"} | ours
+
+
+def defined_in(tree: ast.AST) -> Iterator[str]:
+    """The names of functions and of attributes of their own that the classes of a module have."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
 
 
 async def test_attributes_are_still_there(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class EmbeddedLog:
         self._database.close()
 
     def declare_topic(self, name: str, partitions: int, cleanup: Cleanup) -> None:
-        """Make topic `name` with partitions 0 to `partitions` - 1 (at least 1), or find it should be.
+        """Make topic `name` with partitions 0 to `partitions` - 1 (at least 1), or find it as it should be.
 
         Another `cleanup` takes the place of the old one. Raises `PartitionCountChanged`.
         """

@@ -37,6 +37,30 @@ BUFFER_MESSAGES: Final = 20_000
 Sent = tuple[NewRecord, asyncio.Future[RecordMetadata]]
 
 
+class _Buffer(ProducerBuffer):
+    """Faust's buffer of `send_soon`, which tells when nothing is between its queue and the producer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._underway = 0
+        self._none_underway = asyncio.Event()
+
+    async def _send_pending(self, fut: Any) -> None:
+        self._underway += 1
+        try:
+            await super()._send_pending(fut)
+        finally:
+            self._underway -= 1
+            if not self._underway:
+                self._none_underway.set()
+
+    async def until_handed_over(self) -> None:
+        """Wait until the producer has all that was taken out of the queue, also by Faust's own task."""
+        while self._underway:
+            self._none_underway.clear()
+            await self._none_underway.wait()
+
+
 class Producer(base.Producer):
     """Appends what it is sent; a record is durable once its future is done."""
 
@@ -47,11 +71,13 @@ class Producer(base.Producer):
         self._partition_for = self.partitioner or DefaultPartitioner()
         self._pending: list[Sent] = []
         self._sent = 0
-        self._merged = 0
+        self._settled = 0
         self._writing: asyncio.Future[list[int]] | None = None
         self._is_scheduled = False
         self._failure: BaseException | None = None
         self._is_open = False
+        self.buffer = _Buffer(loop=self.loop, beacon=self.beacon)
+        self.buffer.app = self.app
         self.buffer.max_messages = BUFFER_MESSAGES
 
     async def on_start(self) -> None:
@@ -132,13 +158,14 @@ class Producer(base.Producer):
         Raises `ProducerSendError` if anything sent since the last flush was not: a commit that follows must
         not happen.
         """
-        buffer = cast(ProducerBuffer, self.buffer)
+        buffer = cast(_Buffer, self.buffer)
         for _ in range(buffer.pending.qsize()):
             # Faust's own flush gives up after 0.1 s without a send, so its queue is emptied here.
             if not buffer.pending.empty():
                 await buffer._send_pending(buffer.pending.get_nowait())
+        await buffer.until_handed_over()
         sent = self._sent
-        while self._merged < sent:
+        while self._settled < sent:
             await self._write_and_wait()
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -195,7 +222,7 @@ class Producer(base.Producer):
     def _settle(self, group: list[Sent], appended: asyncio.Future[list[int]]) -> None:
         """Tell the senders of `group`, and go on with those who came meanwhile."""
         self._writing = None
-        self._merged += len(group)
+        self._settled += len(group)
         error = appended.exception()
         self._failure = error or self._failure
         for number, (record, written) in enumerate(group):

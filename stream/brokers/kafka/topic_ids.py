@@ -18,6 +18,8 @@ from aiokafka.protocol.types import (  # type: ignore[import-untyped]
     TaggedFields,
 )
 
+from stream.brokers.faust_internals import network_client
+
 _ID: Final = (("id_high", Int64), ("id_low", Int64))
 _UNSIGNED: Final = (1 << 64) - 1
 
@@ -91,7 +93,7 @@ async def topic_ids(consumer: Any, topics: Collection[str]) -> dict[str, str]:
 
     Raises KafkaError, IncompatibleBrokerVersion where the broker is older than Kafka 2.8.
     """
-    client = consumer._client
+    client = network_client(consumer)
     response = await client.send(client.get_random_node(), _MetadataRequest(topics))
     found = {}
     for error_code, name, high, low, *_ in response.topics:

@@ -20,6 +20,7 @@ from faust.types.transports import ConsumerT
 from mode.threads import WorkerThread
 
 from stream.brokers.drain import Batch, Delivery, DrainingConsumer
+from stream.brokers.faust_internals import positions, read_committed, request_rejoin
 from stream.brokers.kafka.broker import record_of
 
 log = structlog.get_logger(__name__)
@@ -73,15 +74,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return self._with_positions(consumer, self._fetching.result(), active_partitions)
 
     def _with_positions(self, consumer: Any, fetched: Mapping[Any, list[Any]], active: set[TP]) -> Any:
-        """What was fetched, and how far each partition's reading got: markers and aborted records take offsets too.
-
-        aiokafka moves on over those and tells nobody.
-        """
-        assignment = consumer._subscription.subscription.assignment
-        batches = {}
-        for tp in map(_plain, active if assignment is not None else ()):
-            records = list(fetched.get(tp, ()))
-            position = assignment.state_value(tp)._position if tp in assignment.tps else None
+        """What was fetched, and how far each partition was read: markers and aborted records take offsets too."""
+        position_of, batches = positions(consumer), {}
+        for tp in map(_plain, active):
+            records, position = list(fetched.get(tp, ())), position_of(tp)
             if position is None or (not records and position == self._told.get(tp)):
                 continue
             self._told[tp] = position
@@ -107,7 +103,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def rejoin(self) -> None:
         """Take our place in the group anew. To be called from another thread."""
         consumer = self._ensure_consumer()
-        self.thread_loop.call_soon_threadsafe(consumer._coordinator.request_rejoin)
+        self.thread_loop.call_soon_threadsafe(request_rejoin, consumer)
 
     def pause_changelogs(self, topics: set[str]) -> None:
         """Fetch nothing of these. To be called from another thread."""
@@ -126,8 +122,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # the driver has it as a literal
-        consumer._isolation_level = "read_committed"  # Faust's exactly_once brings its own transactions
+        read_committed(consumer, _FETCH_WAIT_MS)
         return consumer
 
 

@@ -1,7 +1,7 @@
-"""The agents: what each source topic's records mean for the stores' write-behind.
+"""The agents: what each source topic's records say of the stores.
 
 Owns: reading records, turning bad ones away to the dead letters, sending strays to their partition. Must not
-know: how updates becomes rows (stream.worker.write_behind), which broker this is.
+know: how updates become rows (stream.worker.write_behind), which broker this is.
 
 A store belongs to the partition that murmur2 gives its key. A record that an outside producer put elsewhere
 (librdkafka hashes with CRC32) is sent on, with its own timestamp and the stamp of where it was first written, and
@@ -186,12 +186,10 @@ class _TopicReader(Generic[T]):
         return self._write_behind.owns(partition)
 
     def _take(self, partition: int, record: Record) -> None:
-        """Add what a record says, or have it sent elsewhere."""
-        copied = None
-        if record.headers:
-            if self._is_for_us(partition, record):
-                return
-            copied = stamp_in(record.headers)
+        """Add what a record says, or have it sent elsewhere: where it belongs, or to the dead letters."""
+        if record.headers and self._is_for_us(partition, record):
+            return
+        copied = stamp_in(record.headers) if record.headers else None
         origin = Origin(copied or Stamp(record.timestamp_ms, partition, record.offset), copied is not None)
         try:
             store_id, said, rejects = self._read(record, origin)
@@ -208,16 +206,17 @@ class _TopicReader(Generic[T]):
         right = partition_of(store_id, self._partitions)
         if right != partition:
             self._forward(partition, right, replace(record, key=store_id.encode()), origin)
-            return
-        if (
-            said is None
-            and len(store_id) > MAX_STORE_ID_BYTES
-            and not self._write_behind.knows(partition, store_id)
-        ):
-            return  # only what older versions took can be forgotten; no stamp of any other is worth a row
-        self._add(self._write_behind, partition, store_id, said, origin)
-        for reason, polls in rejects.items():
-            self._reject(partition, record, reason, polls)
+        elif said is not None or self._may_forget(partition, store_id):
+            self._add(self._write_behind, partition, store_id, said, origin)
+            for reason, polls in rejects.items():
+                self._reject(partition, record, reason, polls)
+
+    def _may_forget(self, partition: int, store_id: StoreId) -> bool:
+        """Whether forgetting a store is worth a row of stamps.
+
+        Ids longer than we take now can only be those that older versions took.
+        """
+        return len(store_id) <= MAX_STORE_ID_BYTES or self._write_behind.knows(partition, store_id)
 
     def _is_for_us(self, partition: int, record: Record) -> bool:
         """Whether the headers say all that there is to a record; if so, it was heeded."""

@@ -55,12 +55,17 @@ def keys_of(table: Table, from_key: bytes = b"") -> Iterator[bytes]:
 
 
 def rows_within(table: Table, ranges: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The rows of some ranges [from_key, to_key), read with one iterator. Raises RowsUnreadable."""
+    """The rows of some ranges [from_key, last_key], read with one iterator. Raises RowsUnreadable.
+
+    Where there is a row under `last_key`, nothing behind it is looked at: it may be broken, or long deleted.
+    """
     found, rows = {}, table.iter()
-    for from_key, to_key in ranges:
+    for from_key, last_key in ranges:
         rows.seek(from_key)
-        while rows.valid() and (key := rows.key()) < to_key:
+        while rows.valid() and (key := rows.key()) <= last_key:
             found[key] = rows.value()
+            if key == last_key:
+                break
             rows.next()
         if not rows.valid():
             _check_end(rows, table)

@@ -22,9 +22,9 @@ Losses = dict[tuple[str, int], tuple[Loss, ...]]
 """Of each (topic, partition) that lost records, its losses, the oldest first."""
 
 _SAID: Final = (
-    (APPLIED_PREFIX, POSITIONS_KEY + b"\0"),  # losses and the number of partitions stand between
-    (ZONE_DATABASE_KEY, ZONE_DATABASE_KEY + b"\0"),
-    (LOCAL_PREFIX, b"_`"),
+    (APPLIED_PREFIX, POSITIONS_KEY),  # losses and the number of partitions stand between
+    (ZONE_DATABASE_KEY, ZONE_DATABASE_KEY),
+    (LOCAL_PREFIX, WHOLE_KEY),
 )
 """The keys of what a table says of itself: not the stamps, of which there are as many as stores."""
 

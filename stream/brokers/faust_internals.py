@@ -1,8 +1,8 @@
 """What is private in Faust, mode and aiokafka, and read by us all the same.
 
 Owns: each such name that belongs to an object of theirs; any release of theirs may change it. Must not know: what
-it is wanted for. Names that our classes override, or call on themselves, stand in those classes. All are pinned, with
-their signatures, by tests/stream/test_private_names.py, which fails where one is used that it does not know.
+it is wanted for. Names that our classes override, or call on themselves, stand in those classes. All are pinned by
+tests/stream/test_private_names.py, which fails where one is used that it does not know.
 """
 
 import asyncio

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # it has no types
 from aiokafka.errors import (  # type: ignore[import-untyped]
+    BrokerNotAvailableError,
     ClusterAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
@@ -27,6 +28,7 @@ from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, CHANGELOG_TOPIC, SOURCES
 from stream.brokers.connection import bootstrap_servers, client_options, start_client, try_servers
 from stream.brokers.embedded.log import EmbeddedLog
+from stream.brokers.faust_internals import network_client
 from stream.errors import BrokerUnreachable, PartitionsChanged, PartitionsDiffer, TopicsUnusable
 
 log = structlog.get_logger(__name__)
@@ -88,8 +90,7 @@ async def _declared(settings: Settings) -> int:
             if spec.name not in found
         ]
         if missing:
-            response = await admin.create_topics(missing)
-            _check_created(response.topic_errors)
+            await _create(admin, missing)
         return partitions
     finally:
         await admin.close()
@@ -108,8 +109,8 @@ async def reach(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
             return await connect()
         except _REFUSALS as error:
             raise TopicsUnusable(
-                f"the Kafka broker at {', '.join(servers)} and we do not trust each other ({error}): check the "
-                "STOREPULSE_KAFKA_* settings, and what that user may do"
+                f"the Kafka broker at {', '.join(servers)} was reached, but one side refuses the other ({error}): "
+                "check the STOREPULSE_KAFKA_* settings, and what that user may do"
             ) from None
         except (KafkaError, OSError) as error:
             left_s = deadline - time.monotonic()
@@ -152,9 +153,20 @@ def agreed_count(found: Mapping[str, int], wanted: int | None, default: int) -> 
     return count
 
 
-def _check_created(errors: list[tuple[Any, ...]]) -> None:
-    """Somebody else may have created a topic meanwhile; anything else is an error."""
-    for topic, code, *rest in errors:
+async def _create(admin: Any, topics: list[NewTopic]) -> None:
+    """Create topics; somebody else may have created one meanwhile.
+
+    Raises TopicsUnusable, and KafkaError where asking again may help.
+    """
+    try:
+        response = await admin.create_topics(topics)
+    except AttributeError as missing:  # of a controller that is None, in aiokafka
+        if network_client(admin).cluster.controller is None:
+            raise BrokerNotAvailableError("Kafka names no controller yet") from missing
+        raise
+    for topic, code, *rest in response.topic_errors:
         error = for_code(code)
+        if code and error.retriable:
+            raise error(f"topic {topic} {rest}")
         if code and error is not TopicAlreadyExistsError:
             raise TopicsUnusable(f"cannot create topic {topic}: {error.__name__} {rest}")

@@ -1,6 +1,7 @@
 """Declaring the topics on a Kafka that is reached, and cannot answer yet."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +17,19 @@ from stream.errors import BrokerUnreachable, TopicsUnusable
 
 
 class Admin:
-    """Answers what is asked of it with the next of `answers`."""
+    """Answers questions with the next of `answers`, and a topic that is to be created with the next of `codes`."""
 
-    def __init__(self, answers: list[Exception | int]) -> None:
+    def __init__(self, answers: list[Exception | int], codes: list[int | None] | None = None) -> None:
         self._answers = answers
+        self._codes = codes or []
+        self._client = SimpleNamespace(cluster=SimpleNamespace(controller=None))
         self.closed = 0
+
+    async def create_topics(self, topics: Sequence[Any]) -> Any:
+        code = self._codes.pop(0)
+        if code is None:
+            raise AttributeError("'NoneType' object has no attribute 'nodeId'")
+        return SimpleNamespace(topic_errors=[(topics[0].name, code, "said so")])
 
     async def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
         answer = self._answers.pop(0)
@@ -59,3 +68,27 @@ async def test_what_does_not_pass_is_said_after_the_patience(monkeypatch: pytest
     admin = Admin([NodeNotReadyError("node id None")] * 100)
     with pytest.raises(BrokerUnreachable, match="node id None"):
         await declare_topics(connected(admin, monkeypatch, 0.02))
+
+
+@pytest.mark.parametrize(
+    "code", [41, 7, None], ids=["no controller any more", "timed out", "no controller yet"]
+)
+async def test_topics_that_cannot_be_created_just_now_are_created_later(
+    monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    admin = Admin([0, 0, 0], [code, code, 0])
+    assert await declare_topics(connected(admin, monkeypatch, 60)) == 12
+    assert admin.closed == 3
+
+
+async def test_a_topic_that_somebody_else_created_meanwhile_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await declare_topics(connected(Admin([0], [36]), monkeypatch, 60)) == 12
+
+
+async def test_a_topic_that_can_never_be_created_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin([0], [38])
+    with pytest.raises(
+        TopicsUnusable, match="cannot create topic store-polls: InvalidReplicationFactorError"
+    ):
+        await declare_topics(connected(admin, monkeypatch, 60))
+    assert admin.closed == 1

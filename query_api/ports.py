@@ -14,7 +14,7 @@ class BrokerProbe(Protocol):
     async def end_offsets(self) -> Positions:
         """Of each (source topic, partition), the offset that its next record will get, whoever may read it by now.
 
-        Asked of the broker anew each time. Raises when unreachable.
+        Asked of the broker again each time. Raises when unreachable.
         """
 
     async def worker_alive(self) -> bool | None:

@@ -22,7 +22,7 @@ MAX_RECORD_BYTES: Final = 16 << 20
 """A record of the topics may be this large: a million polls, or a dead letter with its headers."""
 
 MAX_ROW_BYTES: Final = 64 << 20
-"""A row of the table may be this large: a store's page of one day, from records that were as large as may be."""
+"""A row of the table may be this large: a store's day block, from records that were as large as may be."""
 
 
 @dataclass(frozen=True, slots=True)

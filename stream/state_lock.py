@@ -1,7 +1,7 @@
 """The lock that keeps a second worker off a state folder.
 
 Owns: one lock file and who holds it. The kernel releases the lock when its holder ends, kill -9 included; a
-child that was forked (not started anew) shares it. Must not know: what the lock protects.
+child that was forked (not started again) shares it. Must not know: what the lock protects.
 """
 
 import fcntl

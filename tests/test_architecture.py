@@ -75,7 +75,7 @@ ONLY_FOR_PEERS: Final = ("duckdb", "quixstreams")
 """In the extra `bench` and in an environment of its own."""
 
 KNOWN_TO_SWALLOW: Final = ("query_api.snapshots.secondaries: suppress(Exception)",)
-"""rocksdict raises Exception itself where a table cannot catch up; such a table is opened anew."""
+"""rocksdict raises Exception itself where a table cannot catch up; such a table is opened again."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Owns: who makes which report, and what becomes of one whose maker died. Must not
 
 Every API that shares the folder answers for any id. A maker holds a locked file (query_api.snapshots.lease) while
 it lives; whoever finds a running report without a living maker, when it starts or when the report is asked for,
-makes it anew under the same id. While its maker lives a report is Running, whatever any clock says. What has ended
+makes it again under the same id. While its maker lives a report is Running, whatever any clock says. What has ended
 never changes.
 """
 

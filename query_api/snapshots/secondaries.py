@@ -1,10 +1,10 @@
 """RocksDB secondaries: read-only views of tables that another process is writing.
 
-Owns: finding the tables, when to open, catch up and open anew, and the files that secondaries keep for
+Owns: finding the tables, when to open, catch up and open again, and the files that secondaries keep for
 themselves. Must not know: what is in the tables, when a view is whole (schemas.table_views).
 
 A set follows the folder of tables: a partition that came is opened, one that went is closed, and one that was
-deleted and made anew is opened again. RocksDB says nothing of the last (it serves the deleted files on), so
+deleted and made again is opened again. RocksDB says nothing of the last (it serves the deleted files on), so
 we compare the IDENTITY that every RocksDB is given when it is made. A partition that is not there yet has
 nothing to say.
 """
@@ -25,7 +25,7 @@ from schemas.table_views import LOST_LOGS, View
 from schemas.topics import TABLE
 
 _MAX_OPENINGS: Final = 50
-"""Times to open a secondary anew. It takes some 10 ms, and a busy worker's logs go after seconds."""
+"""Times to open a secondary again. It takes some 10 ms, and a busy worker's logs go after seconds."""
 _PARTITION: Final = re.compile(rf"{re.escape(TABLE)}-(\d+)\.db", re.ASCII)
 
 
@@ -88,7 +88,7 @@ class Secondaries:
             shutil.rmtree(folder, ignore_errors=True)
             if _identity(path) == identity:
                 raise TableUnreadable(partition, str(error)) from error
-            return  # deleted under our hands: nothing to say until it is made anew
+            return  # deleted under our hands: nothing to say until it is made again
         self.open[partition] = _Secondary(identity, view)
 
     def _whole_view(self, path: Path, folder: Path) -> View:

@@ -1,7 +1,7 @@
 """What stands behind the numbers of one store, and what the polls of all stores add up to.
 
 Owns: intervals, local days, counts of polls: everything that a person asks who doubts a report. Must not
-know: HTTP, JSON. The intervals are cut anew from polls and opening hours, not from accumulators, so that
+know: HTTP, JSON. The intervals are cut again from polls and opening hours, not from accumulators, so that
 they are a second answer that must agree with the first.
 """
 

@@ -149,7 +149,7 @@ def replay_(
 
 @app.command(epilog="Example: storepulse worker --state /var/lib/storepulse")
 def worker(*, broker: Broker = None, state: State = None) -> None:
-    """Run a worker: polls become ledgers."""
+    """Run a worker: polls become exact uptime, store by store."""
     from stream.worker.app import run_worker
 
     settings = _settings(broker=broker, state=state)

@@ -8,7 +8,7 @@ a table or a log is read while others write to it (scripts.operations.table_copi
     3. the reports     with their states first, for a state says Complete after its rows are there
 
 Whoever opens the copy finds in its log all that its tables lack, provided that none of it was trimmed between 1
-and 2; that is looked at, and both are copied again if need be. What a process makes for itself anew is not kept:
+and 2; that is looked at, and both are copied again if need be. What a process makes for itself again is not kept:
 locks, secondaries, worker.log, rejects.csv, and which replay the API waits for.
 
 The copy is made under another name beside its own, synced, and renamed: it appears whole or not at all.

@@ -7,7 +7,7 @@ Owns: the ports, and the values that cross them. Must not know: Kafka, SQLite, F
     spans           ──▶ read the sources     from where the tables say
 
 The table is the checkpoint: a flush appends rows, positions and records for elsewhere, all or nothing. So whatever
-befalls a writer, its news can be dropped: whoever owns the partition next begins where the table says.
+befalls a writer, its updates can be dropped: whoever owns the partition next begins where the table says.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence

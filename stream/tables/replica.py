@@ -66,12 +66,12 @@ async def _follow(settings: Settings) -> None:
 
 
 def _opened(path: Path, log_end: int, changelog_id: str | None) -> Table:
-    """The table; made anew where it is of another changelog, past the end of this one, or too old to go on with."""
+    """The table; emptied where it is of another changelog, past the end of this one, or too old to go on with."""
     table = open_table(path)
     offset = stored_offset(table)
     if offset is None or not (offset >= log_end or is_of_another(table, changelog_id) or is_too_old(table)):
         return table
-    log.warning("table is of an older changelog, or too old to go on with; making it anew", path=str(path))
+    log.warning("table is of an older changelog, or too old to go on with; making it again", path=str(path))
     remove_table(table, path)
     return open_table(path)
 

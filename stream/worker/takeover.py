@@ -84,7 +84,7 @@ class TakeOver:
                 )
                 del writers[partition]
         except WriterLost as error:
-            log.warning("a partition is taken over anew", partition=error.partition, cause=error.cause)
+            log.warning("a partition is taken over again", partition=error.partition, cause=error.cause)
             self._rejoin()
             return
         finally:
@@ -95,8 +95,8 @@ class TakeOver:
             self._copying = asyncio.create_task(self._copy(standbys))
 
     async def look_for_losses(self) -> None:
-        """Have a partition taken over anew where its topics are not what was applied any more, also where no record
-        tells of it: a topic that was deleted and made again may stay empty. Raises what the broker raises.
+        """Have a partition taken over again where its topics are not what was applied any more, also where no
+        record tells of it: a topic that was deleted and made again may stay empty. Raises what the broker raises.
         """
         before = self._write_behind.all_taken()
         ids, spans = await self._broker.topic_ids(_TOPICS), await self._broker.spans(list(before))

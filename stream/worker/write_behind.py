@@ -217,8 +217,8 @@ class WriteBehind:
         return self._ours[partition].topic_ids.get(topic, "")
 
     def lose(self, partition: int, cause: str) -> None:
-        """Give a partition up, and have it taken over anew: so what is there is compared with what was applied."""
-        log.warning("a partition is taken over anew", partition=partition, cause=cause)
+        """Give a partition up, and have it taken over again: so what is there is compared with what was applied."""
+        log.warning("a partition is taken over again", partition=partition, cause=cause)
         WRITERS_LOST.inc()
         pending = self._pending.pop(partition, None)
         ours = self._ours.pop(partition, None)

@@ -103,7 +103,7 @@ class Scene:
         faults = (*self._late, *ended, *judge.of_the_end(last), *judge.of_looks(looks))
         counts = Counter(self.world.counts)
         counts |= Counter(looks=len(looks), refused=self.watcher.refused, records=len(judge.tape.records))
-        counts["taken over anew"] = self.world.said_by_workers("a partition is taken over anew")
+        counts["taken over again"] = self.world.said_by_workers("a partition is taken over again")
         TOTALS.update(counts)
         TOTALS.update({"rounds": 1, "faults": len(faults)})
         return Verdict(self.name, faults, counts)

@@ -47,7 +47,7 @@ def retention_passes(ours: Fleet, sending: Sending) -> None:
     tell(ours, polls(sending, 3))
 
 
-def topic_is_made_anew(ours: Fleet, sending: Sending) -> None:
+def topic_is_made_again(ours: Fleet, sending: Sending) -> None:
     """Fewer polls are in it now than the table has applied."""
     delete_topic(ours, POLLS)
     tell(ours, polls(sending, 3))
@@ -60,7 +60,7 @@ def changelog_is_gone(ours: Fleet, _: Sending) -> None:
 
 
 def delete_topic(ours: Fleet, topic: str) -> None:
-    """Delete a topic and have it made anew."""
+    """Delete a topic and have it made again."""
 
     async def delete(_: Any, admin: Any) -> None:
         await admin.delete_topics([topic])
@@ -72,7 +72,7 @@ def delete_topic(ours: Fleet, topic: str) -> None:
 
 _LOSSES: Final[dict[str, Callable[[Fleet, Sending], None]]] = {
     "retention passed": retention_passes,
-    "the topic was made anew": topic_is_made_anew,
+    "the topic was made again": topic_is_made_again,
     "table and changelog are gone": changelog_is_gone,
 }
 
@@ -112,7 +112,7 @@ def test_a_changelog_that_is_deleted_under_a_worker_is_filled_again(
         wait_until_applied(worker.state, {(POLLS, 0): _BEFORE})
         delete_topic(ours, CHANGELOG)
         tell(ours, polls(sending, _AFTER))
-        until("it is taken over anew", lambda: "filling a changelog" in worker.text)
+        until("it is taken over again", lambda: "filling a changelog" in worker.text)
         wait_until_applied(worker.state, {(POLLS, 0): _BEFORE + _AFTER})
         report = ours.report()
         assert report == report_of(worker.state, tmp_path / "worker.csv")

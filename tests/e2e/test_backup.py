@@ -106,7 +106,7 @@ def test_five_backups_under_load_are_each_exact_as_of_what_they_name(
 
 
 KEPT = {"worker", "log.db", "reports"}
-MADE_ANEW = {
+MADE_AGAIN = {
     "log.db-shm",
     "log.db-turn",
     "log.db-wal",
@@ -118,7 +118,7 @@ MADE_ANEW = {
 }
 
 
-def test_all_that_lies_in_a_state_folder_is_copied_or_known_to_be_made_anew(tmp_path: Path) -> None:
+def test_all_that_lies_in_a_state_folder_is_copied_or_known_to_be_made_again(tmp_path: Path) -> None:
     """Whoever adds something to a state folder says here, and in scripts.operations.backup, which of both it is."""
     state, data = tmp_path / "state", sample_data(tmp_path / "data", stores=5)
     with service(state, "--data", data) as up:
@@ -127,6 +127,6 @@ def test_all_that_lies_in_a_state_folder_is_copied_or_known_to_be_made_anew(tmp_
         up.download(f"/get_report/{report_id}", tmp_path / "r.csv")
         found = {path.name for path in state.iterdir()}
     assert found >= KEPT
-    assert found <= KEPT | MADE_ANEW
+    assert found <= KEPT | MADE_AGAIN
     assert [path.name for path in (state / "worker").iterdir()] == ["v1"]
     assert [path.name for path in (state / "worker" / "v1").iterdir()] == ["tables"]

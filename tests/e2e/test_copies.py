@@ -1,6 +1,6 @@
 """State folders that were copied with `cp`, so that tables and log are not of one moment.
 
-A worker that is given one either refuses it in a sentence, or makes its tables anew from the log and is exact. It
+A worker that is given one either refuses it in a sentence, or makes its tables again from the log and is exact. It
 never lives on with tables that know more than the log: what is sent next would be taken for applied.
 """
 
@@ -79,7 +79,7 @@ def test_a_log_that_was_copied_before_the_tables_is_refused_or_made_exact(tmp_pa
     check_refused_or_exact(copy, tmp_path / "r.csv")
 
 
-def test_tables_whose_log_is_missing_are_refused_or_made_anew(tmp_path: Path) -> None:
+def test_tables_whose_log_is_missing_are_refused_or_made_again(tmp_path: Path) -> None:
     state, copy = tmp_path / "state", tmp_path / "copy"
     worked(state, "2023-01-25T10:00:00Z", "2023-01-25T11:00:00Z")
     copied(state, copy, "worker")

@@ -195,7 +195,7 @@ def test_a_replay_of_up_that_is_cut_off_leaves_no_half_rejects(tmp_path: Path) -
     until("worker and API are gone too", lambda: not processes_of(state), 20)
     (left,) = unfinished()
     with running("up", "--data", data, "--port", 0, state=state) as up:
-        until("the replay has begun anew", lambda: bool(unfinished()) and left not in unfinished())
+        until("the replay has begun again", lambda: bool(unfinished()) and left not in unfinished())
         up.terminate()
         assert up.wait(20) == 0
     assert not unfinished()

@@ -94,7 +94,7 @@ def test_stores_merged_together_become_what_each_becomes_alone(
 
 @settings(max_examples=examples(100))
 @given(cases(), zones(), weeks())
-def test_a_change_of_hours_or_zone_reads_the_whole_past_anew(case: Case, zone: str, week: Week) -> None:
+def test_a_change_of_hours_or_zone_reads_the_whole_past_again(case: Case, zone: str, week: Week) -> None:
     changed = Shelf(zone, week).add(case.polls).set_hours(case.zone, case.week)
     assert changed.bytes == Shelf(case.zone, case.week).add(case.polls).bytes
 

@@ -233,7 +233,7 @@ async def test_no_debug_call_answers_from_half_a_state(settings: Settings, table
 
 
 async def test_losses_degrade_the_service_until_they_are_accepted(settings: Settings, tables: Tables) -> None:
-    tables.lose(POLLS, Loss(10, 25, 1_674_468_000_000, "retention passed"), Loss(40, -1, 0, "made anew"))
+    tables.lose(POLLS, Loss(10, 25, 1_674_468_000_000, "retention passed"), Loss(40, -1, 0, "made again"))
     async with serving(settings) as client:
         answer = await client.get("/health")
         metrics = (await client.get("/metrics")).text.splitlines()
@@ -257,7 +257,7 @@ async def test_losses_degrade_the_service_until_they_are_accepted(settings: Sett
                 "from_offset": 40,
                 "to_offset": None,
                 "noticed": "1970-01-01T00:00:00.000000Z",
-                "why": "made anew",
+                "why": "made again",
             },
         ]
         assert {

@@ -130,7 +130,7 @@ def test_losses_are_told_by_topic_and_partition_until_they_are_accepted(
     settings: Settings, reader: Reader
 ) -> None:
     tables = Tables(settings, 2)
-    first, second = Loss(10, 20, 1000, "retention"), Loss(30, -1, 2000, "the topic was made anew")
+    first, second = Loss(10, 20, 1000, "retention"), Loss(30, -1, 2000, "the topic was made again")
     tables.lose(POLLS, first, second, partition=1)
     tables.lose(ZONES, first)
     with reader.snapshot() as snapshot:
@@ -173,7 +173,7 @@ def test_a_restart_of_the_worker_goes_unnoticed(tables: Tables, reader: Reader) 
     assert latest_us(reader) == utc("2023-01-23 11:00")
 
 
-def test_a_table_deleted_and_made_anew_is_read_anew(tables: Tables, reader: Reader) -> None:
+def test_a_table_deleted_and_made_again_is_read_again(tables: Tables, reader: Reader) -> None:
     tables.add(polls("Mon 10:00 active", store_id="old"))
     assert ids(reader) == ["old"]
     tables.delete()
@@ -184,7 +184,7 @@ def test_a_table_deleted_and_made_anew_is_read_anew(tables: Tables, reader: Read
     assert ids(reader) == ["new"]
 
 
-def test_a_table_made_anew_between_two_snapshots_is_not_taken_for_the_old_one(
+def test_a_table_made_again_between_two_snapshots_is_not_taken_for_the_old_one(
     tables: Tables, reader: Reader
 ) -> None:
     tables.add(polls("Mon 10:00 active", store_id="old"))

@@ -254,7 +254,7 @@ async def test_a_report_taken_up_from_a_dead_maker_reaches_the_end_of_the_log_as
 async def test_a_report_says_what_was_lost_of_the_log_and_goes_on_saying_so(settings: Settings) -> None:
     tables = Tables(settings, 2)
     tables.add(polls("Mon 10:00 active"))
-    tables.lose(POLLS, Loss(10, 20, 0, "retention"), Loss(25, -1, 0, "made anew"), partition=1)
+    tables.lose(POLLS, Loss(10, 20, 0, "retention"), Loss(25, -1, 0, "made again"), partition=1)
     tables.lose(HOURS, Loss(1, 2, 0, "retention"))
     async with serving(settings) as client:
         report_id = await trigger(client)

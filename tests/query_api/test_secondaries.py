@@ -77,7 +77,7 @@ def test_a_file_that_goes_while_the_folder_is_listed_stops_nobody(
     assert value_of(view.table, KEY) == b"1"
 
 
-def test_a_table_whose_log_goes_while_it_catches_up_is_opened_anew(
+def test_a_table_whose_log_goes_while_it_catches_up_is_opened_again(
     tables: Tables, secondaries: Secondaries
 ) -> None:
     """Rows of that log may be missing among newer ones."""

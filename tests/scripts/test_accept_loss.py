@@ -64,21 +64,21 @@ def test_an_older_worker_finds_no_poll_in_it(settings: Settings) -> None:
 
 
 def test_the_losses_that_stand_are_told(settings: Settings, tables: Tables) -> None:
-    losses = (Loss(10, 25, NOTICED_MS, "the topic's retention passed"), Loss(40, -1, NOTICED_MS, "made anew"))
+    losses = (Loss(10, 25, NOTICED_MS, "the topic's retention passed"), Loss(40, -1, NOTICED_MS, "made again"))
     tables.put(loss_key(POLLS), encode_losses(losses), 1)
     tables.put(loss_key(HOURS), encode_losses(()), 1)
     ran = storepulse("accept-loss", state=settings.state)
     assert ran.stdout.splitlines() == [
         "store-polls, partition 1: lost are the offsets from 10 to 24, noticed 2023-01-25T18:13:22.000000Z: "
         "the topic's retention passed",
-        "store-polls, partition 1: lost are the offsets from 40, noticed 2023-01-25T18:13:22.000000Z: made anew",
+        "store-polls, partition 1: lost are the offsets from 40, noticed 2023-01-25T18:13:22.000000Z: made again",
         "store-polls, partition 0: accepted at offset 0",
         "store-polls, partition 1: accepted at offset 0",
     ]
 
 
 def test_the_same_is_had_as_json(settings: Settings, tables: Tables) -> None:
-    tables.put(loss_key(POLLS), encode_losses((Loss(10, -1, NOTICED_MS, "made anew"),)), 1)
+    tables.put(loss_key(POLLS), encode_losses((Loss(10, -1, NOTICED_MS, "made again"),)), 1)
     assert json.loads(storepulse("accept-loss", "--json", state=settings.state).stdout) == {
         "tables": [0, 1],
         "losses": [
@@ -88,7 +88,7 @@ def test_the_same_is_had_as_json(settings: Settings, tables: Tables) -> None:
                 "from_offset": 10,
                 "to_offset": None,
                 "noticed_at": "2023-01-25T18:13:22.000000Z",
-                "why": "made anew",
+                "why": "made again",
             }
         ],
         "sent": [

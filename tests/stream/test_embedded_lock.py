@@ -82,7 +82,7 @@ def test_looking_neither_makes_nor_takes_a_lock(path: Path) -> None:
         pass
 
 
-def test_the_holder_is_noted_anew_each_time(path: Path) -> None:
+def test_the_holder_is_noted_again_each_time(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("123456789012\n")
     with StateLock(path), pytest.raises(LockHeld) as caught:

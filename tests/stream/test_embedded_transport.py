@@ -501,7 +501,7 @@ async def test_a_plain_app_goes_on_after_its_commit(tmp_path: Path, log: Embedde
 
 
 async def test_a_commit_beyond_the_log_starts_over(tmp_path: Path, log: EmbeddedLog) -> None:
-    """The log was deleted and filled anew, while the caller's commits came back from a backup."""
+    """The log was deleted and filled again, while the caller's commits came back from a backup."""
     log.declare_topic("polls", PARTITIONS, "delete")
     log.append(polls(range(10), partition=0))
     log.commit(GROUP, {("polls", 0): 500})

@@ -165,7 +165,7 @@ async def test_a_table_at_the_end_of_its_changelog_goes_on(worker: Worker) -> No
     assert worker.write_behind.taken_to(0, POLLS) == 3
 
 
-async def test_a_table_ahead_of_its_changelog_is_made_anew(worker: Worker) -> None:
+async def test_a_table_ahead_of_its_changelog_is_made_again(worker: Worker) -> None:
     """The changelog came back from a copy that is older than the table."""
     worker.log(summary("s1"), BEGINNING, positions(3), MARKER)
     worker.left(4, summary("s1"), summary("s2"), BEGINNING, positions(5))
@@ -240,7 +240,7 @@ async def test_a_changelog_filled_in_the_last_moment_before_a_crash_fits_its_tab
 
 
 @pytest.mark.parametrize("is_copy", [False, True])
-async def test_a_table_of_another_changelog_is_made_anew_also_where_its_offset_lies_inside_of_this_one(
+async def test_a_table_of_another_changelog_is_made_again_also_where_its_offset_lies_inside_of_this_one(
     worker: Worker, is_copy: bool
 ) -> None:
     """Another worker has filled the changelog that was made again: before our offset stand rows that we lack."""
@@ -264,7 +264,7 @@ async def test_a_whole_table_fills_a_changelog_that_somebody_wrote_to_who_did_no
     assert worker.write_behind.taken_to(0, POLLS) == 5
 
 
-async def test_a_changelog_that_is_deleted_under_a_worker_has_its_partitions_taken_over_anew(
+async def test_a_changelog_that_is_deleted_under_a_worker_has_its_partitions_taken_over_again(
     worker: Worker,
 ) -> None:
     await worker.take_over([0], [])
@@ -327,7 +327,7 @@ async def test_a_table_that_is_not_whole_fills_no_changelog(worker: Worker) -> N
     assert "the table is gone" in loss.why
 
 
-async def test_a_table_beside_its_own_changelog_that_was_emptied_is_made_anew(worker: Worker) -> None:
+async def test_a_table_beside_its_own_changelog_that_was_emptied_is_made_again(worker: Worker) -> None:
     """The log says the same id, so it was not made again: a table ahead of its log."""
     worker.left(800, *OLD)
     worker.broker.ids[CHANGELOG] = "B"
@@ -338,7 +338,7 @@ async def test_a_table_beside_its_own_changelog_that_was_emptied_is_made_anew(wo
 @pytest.mark.parametrize(
     ("forgets", "hours_ago", "made"), [(True, 21, [0]), (True, 19, []), (False, 999, [])]
 )
-async def test_a_table_that_was_away_while_deletions_were_forgotten_is_made_anew(
+async def test_a_table_that_was_away_while_deletions_were_forgotten_is_made_again(
     worker: Worker, forgets: bool, hours_ago: float, made: list[int]
 ) -> None:
     """s2 was deleted meanwhile, and nothing says so any more."""

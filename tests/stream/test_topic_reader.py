@@ -120,7 +120,7 @@ class Fleet:
         }
 
     async def begin(self, partition: int) -> None:
-        """Have a partition, or have it anew."""
+        """Have a partition, or have it again."""
         writers = await self.broker.own([partition])
         spans = {spec.name: TopicSpan(*self.span(spec.name, partition), None, "") for spec in SOURCES}
         await self.write_behind.begin(partition, writers[partition], spans, {}, rewrites_all=False)
@@ -238,7 +238,7 @@ async def test_a_gap_that_the_broker_explains_is_no_loss(fleet: Fleet) -> None:
     assert fleet.write_behind.written_to(HOME, POLLS) == 4
 
 
-async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_over_anew(fleet: Fleet) -> None:
+async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_over_again(fleet: Fleet) -> None:
     """r × × [ r   retention took what was not read yet: the take-over notes it"""
     for at in ("10:00", "10:01", "10:02", "11:00"):
         fleet.send(POLLS, HOME, poll(at))
@@ -255,7 +255,7 @@ async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_ov
     assert fleet.polls() == 2
 
 
-async def test_a_topic_that_begins_anew_under_us_has_the_partition_taken_over_anew(fleet: Fleet) -> None:
+async def test_a_topic_that_begins_again_under_us_has_the_partition_taken_over_again(fleet: Fleet) -> None:
     for at in ("10:00", "11:00"):
         fleet.send(POLLS, HOME, poll(at))
     await fleet.read(POLLS, HOME)

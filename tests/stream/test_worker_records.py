@@ -258,7 +258,7 @@ def _is_readable(settings: Settings) -> bool:
         return False
 
 
-def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: Path) -> None:
+def test_a_state_of_another_zone_database_or_version_is_derived_again(tmp_path: Path) -> None:
     """Up for 30 minutes; the older database gave a microsecond more, the older version kept no high-water mark."""
     settings = Settings(state=tmp_path / "state", partitions=1)
     with EmbeddedLog(settings.log_path) as log:
@@ -278,7 +278,7 @@ def test_a_state_of_another_zone_database_or_version_is_derived_anew(tmp_path: P
     del table[HIGH_WATER_KEY], table[FORMAT_KEY]
     table.close()
     with running("worker", state=settings.state):
-        until("the table is derived anew", lambda: _is_readable(settings))
+        until("the table is derived again", lambda: _is_readable(settings))
     table = open_table(settings.table_path(0))
     assert (table[key], table[HIGH_WATER_KEY], table[ZONE_DATABASE_KEY]) == (
         summary,

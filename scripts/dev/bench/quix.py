@@ -1,6 +1,6 @@
 """The environment of the Quix Streams peer, which wants an older pydantic-settings than storepulse.
 
-Owns: `.venv/peers/quix`, made from requirements-bench-quix.lock and made anew when that changes. Must not know:
+Owns: `.venv/peers/quix`, made from requirements-bench-quix.lock and made again when that changes. Must not know:
 what the peer does.
 """
 

@@ -27,7 +27,7 @@ from scripts.dev.bench.revision import OURS, Revision
 _PATIENCE_S: Final = 300.0
 _LOOK_S: Final = 0.005
 _KEPT_S: Final = 1.0
-"""A connection that rested for longer is opened anew: the API may have closed it meanwhile."""
+"""A connection that rested for longer is opened again: the API may have closed it meanwhile."""
 _CLI: Final = "scripts.cli"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -234,7 +234,7 @@ def peak_mb(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """From now on `peak_mb` counts anew."""
+    """From now on `peak_mb` counts again."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

@@ -50,7 +50,7 @@ _given_out: Final[set[int]] = set()
 
 
 class KafkaBroker:
-    """A broker whose files are all in `folder`; made anew on the same folder, it is the same broker.
+    """A broker whose files are all in `folder`; made again on the same folder, it is the same broker.
 
     `ports` default to free ones, kept while this object lives; `doors` are listeners behind proxies.
     `properties` overrule server.properties.

@@ -108,7 +108,7 @@ class Consumer(DrainingConsumer):
         self.rejoin()
 
     def rejoin(self) -> None:
-        """Be assigned all that we read, anew."""
+        """Be assigned all that we read, again."""
         self.add_future(self._rebalance(self._wanted))
 
     async def _rebalance(self, topics: set[str]) -> None:
@@ -203,7 +203,7 @@ class Consumer(DrainingConsumer):
         """Go to where the tables say; where there are none, to the committed offset of every assigned partition.
 
         A partition without a commit starts where `consumer_auto_offset_reset` says, and so does one whose commit
-        lies beyond its end because the log was made anew.
+        lies beyond its end because the log was made again.
         """
         checkpoint = self._delivery.checkpoint
         if checkpoint is not None:

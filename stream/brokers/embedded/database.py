@@ -134,7 +134,7 @@ class Database:
     def copy_to(self, path: Path) -> None:
         """Copy everything to a new file. Inside of `still` it is what that block sees. Raises LogError of `path`.
 
-        A copy that is made in steps begins anew where others write between two of them: with one writer that
+        A copy that is made in steps begins again where others write between two of them: with one writer that
         did not pause, it had begun 256 times after 2 s. Inside of `still` it never does (195 MB in 0.4 s).
         """
         try:

@@ -33,7 +33,7 @@ class EmbeddedProbe:
         return self._target.read()
 
     async def close(self) -> None:
-        """There is nothing to let go of: each question opens the log anew."""
+        """There is nothing to let go of: each question opens the log again."""
 
     def _end_offsets(self) -> Positions:
         with EmbeddedLog(self._settings.log_path) as log:

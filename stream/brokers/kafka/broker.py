@@ -49,7 +49,7 @@ TRANSACTIONAL_ID: Final = f"{APP_ID}-{{partition}}"
 
 _BATCH_BYTES: Final = 512 << 10
 _OWN_SECONDS: Final = 15.0
-"""How long a broker may take to give a producer its id, before we try anew."""
+"""How long a broker may take to give a producer its id, before we try again."""
 _TRANSACTION_SECONDS: Final = 300.0
 """How long a flush may take: filling a changelog again, or meeting a broker that restarts. Kafka allows 900."""
 _FETCH_MS: Final = 100

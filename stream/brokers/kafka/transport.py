@@ -101,7 +101,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return True
 
     def rejoin(self) -> None:
-        """Take our place in the group anew. To be called from another thread."""
+        """Take our place in the group again. To be called from another thread."""
         consumer = self._ensure_consumer()
         self.thread_loop.call_soon_threadsafe(request_rejoin, consumer)
 
@@ -176,7 +176,7 @@ class Consumer(DrainingConsumer, driver.Consumer):
         return positions
 
     def rejoin(self) -> None:
-        """Take our place in the group anew: what is assigned then is taken over anew."""
+        """Take our place in the group again: what is assigned then is taken over again."""
         cast(_ConsumerThread, self._thread).rejoin()
 
 

@@ -146,7 +146,7 @@ def test_a_replica_says_of_junk_what_a_worker_says(
 ) -> None:
     with fleet(clean_kafka.url, tmp_path) as ours:
         ours.done(ours.run("topics", state="topics"))
-        (offset,) = produce(ours.url, CHANGELOG, [(b"Zjunk", b"junk", 7)])
+        (offset,) = produce(ours.url, CHANGELOG, [(b"zjunk", b"junk", 7)])
         replica = ours.run("replica", state="host")
         assert replica.wait(60) == 4
         assert f"{CHANGELOG}, partition 7, offset {offset}" in replica.text

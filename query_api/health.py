@@ -21,7 +21,7 @@ PATIENCE_S: Final = 3.0
 MAX_TRAILING_S: Final = 60.0
 """State that has trailed the log for longer fails: the worker is stuck, or too slow."""
 
-_MAX_MARKS: Final = 600
+_MAX_LOOKS: Final = 600
 _OK: Final = "ok"
 
 
@@ -65,7 +65,7 @@ class HealthWatch:
     reader: Reader
     probe: BrokerProbe
     monotonic_s: Callable[[], float]
-    _marks: deque[tuple[float, Positions]] = field(default_factory=deque)
+    _looks: deque[tuple[float, Positions]] = field(default_factory=deque)
 
     async def look(self) -> Health:
         """How things stand. Takes PATIENCE_S at most."""
@@ -122,11 +122,11 @@ class HealthWatch:
     def _trailing_s(self, ends: Positions, applied: Positions) -> float:
         """Remember what the log held when; forget what is applied. The oldest that is left says how late we are."""
         now_s = self.monotonic_s()
-        if len(self._marks) < _MAX_MARKS and (not self._marks or self._marks[-1][1] != ends):
-            self._marks.append((now_s, ends))
-        while self._marks and covers(applied, self._marks[0][1]):
-            self._marks.popleft()
-        return now_s - self._marks[0][0] if self._marks else 0.0
+        if len(self._looks) < _MAX_LOOKS and (not self._looks or self._looks[-1][1] != ends):
+            self._looks.append((now_s, ends))
+        while self._looks and covers(applied, self._looks[0][1]):
+            self._looks.popleft()
+        return now_s - self._looks[0][0] if self._looks else 0.0
 
 
 def _words(error: Exception) -> str:

@@ -3,7 +3,8 @@
 Owns: the errors that say so. Must not know: what was written.
 
     NewerState        a row, a table or a file of a format that this program does not know
-    └── NewerZone     a time zone that is not in the zone database of this process
+    ├── NewerZone     a time zone that is not in the zone database of this process
+    └── UnknownRow    a row of a kind that this program does not know
 """
 
 

@@ -4,8 +4,8 @@ Owns: store ids, statuses, polls and their packed form, and the parsing of each 
 text came from (CSV, topic, HTTP) or what is done with it.
 
 An instant is an int: microseconds since 1970-01-01 UTC. A *packed poll* is `at_us * 2 + active`: packed polls sort
-by instant, and at one instant `inactive` comes first, so "the first packed poll of an instant" is the tie rule of
-rule 2.1.
+by instant, and at one instant `inactive` comes first, so that "the first packed poll of an instant" is how rule 2.1
+breaks ties.
 """
 
 import re

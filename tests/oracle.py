@@ -108,7 +108,7 @@ def oracle_uptime_us(
 
     `polls_of_store` are (instant in us, status); `rows` are (day, local start, local end), none: open 24/7.
     """
-    known = settled(polls_of_store)
+    known = status_at_each(polls_of_store)
     instants = sorted(known)
     spans = business_spans(rows, zone, from_us, to_us)
     edges = {from_us, to_us, *instants, *(end for span in spans for end in span)}
@@ -124,7 +124,7 @@ def oracle_uptime_us(
     return up_us, down_us
 
 
-def settled(polls_of_store: Iterable[tuple[int, str]]) -> dict[int, str]:
+def status_at_each(polls_of_store: Iterable[tuple[int, str]]) -> dict[int, str]:
     """The status at each polled instant: `inactive` wins where polls of one instant disagree (rule 2.1)."""
     known: dict[int, str] = {}
     for at_us, status in polls_of_store:
@@ -196,7 +196,7 @@ def retained(polls: Iterable[tuple[str, int, str]], retention_days: int) -> set[
         of_store = [poll for poll in polls if poll[0] == store_id]
         oldest_us = max(at_us for _, at_us, _ in of_store) - timedelta(days=retention_days) // MICROSECOND
         kept |= {poll for poll in of_store if poll[1] >= oldest_us}
-        older = settled((at_us, status) for _, at_us, status in of_store if at_us < oldest_us)
+        older = status_at_each((at_us, status) for _, at_us, status in of_store if at_us < oldest_us)
         if older:
             kept.add((store_id, max(older), older[max(older)]))
     return kept

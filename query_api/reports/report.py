@@ -85,7 +85,7 @@ def check_as_of(snapshot: Snapshot, as_of_us: int | None, now_us: int, retention
 
 
 def warm_up(snapshot: Snapshot) -> None:
-    """Do all that a report does but write it, so that the first one finds every clock prepared."""
+    """Do all that a report does but write it, so that the first one finds every calendar prepared."""
     latest_us = snapshot.latest_us()
     if latest_us is None:
         return

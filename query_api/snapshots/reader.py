@@ -201,7 +201,7 @@ class Snapshot:
     def known_from_us(self) -> int:
         """The instant from which on the polls of every store are complete; 0 where none was ever dropped.
 
-        Of a store that is the instant of its baseline: all polls after that one are on its day blocks.
+        For one store that is the instant of its baseline: all its polls after it are in day blocks.
         """
         baseline = self._reached().baseline
         return 0 if baseline == NO_POLL else baseline >> 1
@@ -232,7 +232,7 @@ class Snapshot:
         return NO_INTS if value is None else decode_day_blocks([day], [value])[0]
 
     def polls(self, store_id: StoreId, summary: StoreSummary) -> Int64s:
-        """The packed polls on all day blocks of one store that its summary knows, ascending.
+        """The packed polls in all day blocks of one store that its summary knows, ascending.
 
         After a crash there may be others, of days that were dropped: they do not count.
         """

@@ -36,6 +36,19 @@ def decode_opening_hours(value: bytes) -> OpeningHours:
     return (_remembered_decoding if is_usual else _decode)(value)
 
 
+def fault_in(value: bytes) -> str | None:
+    """What is wrong with opening hours, as far as their size tells. Raises NewerState."""
+    if not value:
+        return None
+    refuse_newer("opening hours", value[0], HOURS_VERSION)
+    if len(value) < _HEADER.size:
+        return f"opening hours of {len(value)} bytes"
+    _, has_week, zone_bytes = _HEADER.unpack_from(value)
+    rows = len(value) - _HEADER.size - zone_bytes
+    is_sound = rows >= 0 and rows % _ROW_BYTES == 0 if has_week else rows == 0
+    return None if is_sound else f"opening hours of {len(value)} bytes, {zone_bytes} of a zone"
+
+
 def _encode(hours: OpeningHours) -> bytes:
     if hours == NOTHING_SAID:
         return b""

@@ -28,6 +28,7 @@ import numpy as np
 from schemas.arrays import Int64s
 from schemas.compatibility import refuse_newer
 from schemas.opening_hours import NOTHING_SAID
+from schemas.rows import opening_hours
 from schemas.rows.opening_hours import decode_opening_hours, encode_opening_hours
 from schemas.summaries import NO_POLL, DayCounts, StoreSummary, Summaries
 from schemas.values import StoreId
@@ -152,10 +153,12 @@ def encode_summaries(summaries: Summaries, days: DayCounts) -> list[bytes]:
 
 
 def fault_in(value: bytes) -> str | None:
-    """What is wrong with a summary of a version that we know, as far as its size tells."""
-    if len(value) >= HEADER.itemsize and len(value) == _size(value):
-        return None
-    return f"a summary of {len(value)} bytes"
+    """What is wrong with a summary of a version that we know, as far as sizes tell. Raises NewerState."""
+    if not value[0] or len(value) < HEADER.itemsize or len(value) != _size(value):
+        return f"a summary of {len(value)} bytes"
+    version, changes, _, _, days, hours_bytes = _HEADER.unpack_from(value)
+    hours_at = HEADER.itemsize + _CHANGE_BYTES * changes + DAY.itemsize * days
+    return None if version == 1 else opening_hours.fault_in(value[hours_at : hours_at + hours_bytes])
 
 
 def _size(value: bytes) -> int:

@@ -2,7 +2,7 @@
 
 Owns: which polls change a status, the accumulators, compaction. Must not know: polls that are not at hand, stored
 bytes. Here and in stream.core.merge the packed polls of several stores stand one store after the other, those of
-each ascending; where the items of each begin, and of which store each is, stands in arrays beside them.
+each ascending; two arrays beside them say where the items of each store begin, and whose each item is.
 
 Before its first change a store is active; statuses alternate; the first change's uptime is 0, so that dropped
 history cannot leak in.

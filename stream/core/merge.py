@@ -8,9 +8,9 @@ from the first affected day on is derived again from the day blocks, by one and 
 
 Stores are merged many at a time, in array operations over all their polls, and none hears of another:
 
-    summaries ──┐           which days are affected, and which dropped (retention) updates   ──┼── merge   polls of
-    those days: kept blocks ∪ updates, each instant once       ──▶ blocks, dropped days blocks    ──┘
-    changes and days: those before the first affected day ∪ derived     ──▶ summaries
+    summaries   ──┐           which days are affected, and which are dropped (retention)
+    updates     ──┼── merge   polls of those days: kept ∪ new, each instant once        ──▶ day blocks, dropped days
+    day blocks  ──┘           days and changes: those before ∪ those derived            ──▶ summaries
 """
 
 from collections.abc import Callable, Mapping
@@ -209,7 +209,7 @@ def _later(latest: Int64s, stores: Int64s, packed: Int64s) -> Int64s:
 
 
 def _last_polls(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int64s, Int64s]:
-    """The last poll in the last of each store's day blocks: of which store, and the packed poll."""
+    """The store and the packed poll of the last poll in each store's last day block."""
     last = run_lasts(stores)
     of_poll, packed = _load(stores[last], days[last], load)
     last = run_lasts(of_poll)
@@ -217,7 +217,7 @@ def _last_polls(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int6
 
 
 def _load(stores: Int64s, days: Int64s, load: LoadDayBlocks) -> tuple[Int64s, Int64s]:
-    """The polls in some day blocks: of which store, and the packed polls."""
+    """The polls in some day blocks, each with its store."""
     if not len(stores):
         return NO_INTS, NO_INTS
     packed, counts = load(stores, days)

@@ -11,7 +11,6 @@ from schemas.arrays import Int64s
 from schemas.values import DAY_US, HOUR_US
 
 WEEK_US: Final = 7 * DAY_US
-MIN_RETENTION_DAYS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """From the changelog back to tables: restoring them whole, and following it flush by flush.
 
 Owns: which rows are applied together, and when a table may be taken for whole. Must not know: which broker carries
-the changelog (`ChangelogReader`), what rows mean (schemas.state), Faust.
+the changelog (`ChangelogReader`), what rows mean (schemas.rows), Faust.
 
     changelog   r r r P | r r P | r r …          r  a row      P  the row of positions, the last of each flush
                 ───────── ───────
@@ -160,9 +160,10 @@ class Follower:
         begin_restore(each.table, each.target)
 
     def _take(self, each: _Partition, stretch: Stretch, *, is_final: bool) -> None:
+        before = len(each.held)
         each.hold([record for record in stretch.records if self._is_row(record)])
         each.position = stretch.position
-        ended = _flushes_end(each.held)
+        ended = _flushes_end(each.held, before)
         if each.target is None:
             each.apply(ended)
             return
@@ -228,9 +229,9 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-def _flushes_end(held: Sequence[Record]) -> int:
-    """How many of the held rows belong to flushes that are whole."""
-    for index in range(len(held) - 1, -1, -1):
+def _flushes_end(held: Sequence[Record], known: int) -> int:
+    """How many of the held rows belong to flushes that are whole; none of the first `known` ends one."""
+    for index in range(len(held) - 1, known - 1, -1):
         if ends_flush(held[index].key or b""):
             return index + 1
     return 0

@@ -1,6 +1,6 @@
 """The one table, `stores`: a Faust table over RocksDB whose rows are read and written in batches.
 
-Owns: the RocksDBs that are open, and the rows in them. Must not know: what the rows mean (schemas.state), how
+Owns: the RocksDBs that are open, and the rows in them. Must not know: what the rows mean (schemas.rows), how
 RocksDB is opened (stream.tables.rocks), how rows reach the changelog (stream.brokers.ports) or come back from it
 (stream.tables.follower).
 

@@ -9,7 +9,8 @@ Owns: the states between two flushes, and how long each lasts. Must not know: wh
     GATHERING    all that is in the log was taken            flush_seconds, for what else may come
     DUE          now                                         until the flush begins
 
-A flush takes all that came before it. So whatever comes while it is being written is the beginning of the next one.
+A flush takes all that came before it. So whatever comes while it is being written is the beginning of the next one,
+and when it ends, the log decides again whether that waits for more.
 """
 
 from enum import Enum, auto
@@ -36,6 +37,7 @@ class Event(Enum):
     HURRY = auto()
     FLUSH_BEGINS = auto()
     FLUSH_ENDS = auto()
+    FLUSH_ENDS_MORE_WAITS = auto()
 
 
 _Q, _B, _G, _D = State.QUIET, State.BACKLOG, State.GATHERING, State.DUE
@@ -46,8 +48,12 @@ TRANSITIONS: Final[dict[Event, dict[State, State]]] = {
     Event.TIME_IS_UP: {_Q: _Q, _B: _D, _G: _D, _D: _D},
     Event.HURRY: {_Q: _D, _B: _D, _G: _D, _D: _D},
     Event.FLUSH_BEGINS: {_Q: _Q, _B: _Q, _G: _Q, _D: _Q},
-    Event.FLUSH_ENDS: {_Q: _Q, _B: _B, _G: _G, _D: _D},
+    Event.FLUSH_ENDS: {_Q: _Q, _B: _G, _G: _G, _D: _D},
+    Event.FLUSH_ENDS_MORE_WAITS: {_Q: _Q, _B: _B, _G: _B, _D: _D},
 }
+
+
+_FLUSH_ENDS: Final = (Event.FLUSH_ENDS, Event.FLUSH_ENDS_MORE_WAITS)
 
 
 class FlushTiming:
@@ -64,11 +70,15 @@ class FlushTiming:
     def on(self, event: Event, now_s: float) -> bool:
         """What happened at `now_s`; whether it brought us into another state."""
         before, self.state = self.state, TRANSITIONS[event][self.state]
-        if event is Event.FLUSH_ENDS or before is State.QUIET:
+        if event in _FLUSH_ENDS or before is State.QUIET:
             self._came_s = now_s
-        if event is Event.FLUSH_ENDS or self.state is not before:
+        if event in _FLUSH_ENDS or self.state is not before:
             self._entered_s = now_s
         return self.state is not before
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether what came first has waited for as long as anything may."""
+        return self.state is not State.QUIET and now_s >= self._came_s + BACKLOG_SECONDS
 
     def ends_s(self) -> float | None:
         """When the state ends by itself; None where it does not."""

@@ -286,7 +286,7 @@ class WriteBehind:
         *,
         more_waits: bool,
     ) -> None:
-        """All updates up to `next_offset` of a topic was added; acknowledge it once it is written.
+        """All updates up to `next_offset` of a topic were added; acknowledge them once they are written.
 
         Where `more_waits` in the log, a flush can wait for it too: the more updates a store has, the less each
         costs. Waits itself while too much is in memory.
@@ -310,7 +310,7 @@ class WriteBehind:
         while True:
             await self._until_it_is_due()
             await self.flush()
-            self._on(Event.FLUSH_ENDS)
+            self._on(Event.FLUSH_ENDS_MORE_WAITS if self._more_waits else Event.FLUSH_ENDS)
 
     async def _until_it_is_due(self) -> None:
         while self._timing.state is not State.DUE:
@@ -321,7 +321,8 @@ class WriteBehind:
                 async with asyncio.timeout(left_s):
                     await self._timing_changed.wait()
             except TimeoutError:
-                self._more_waits.clear()  # some may be of partitions that left
+                if self._timing.is_overdue(time.monotonic()):
+                    self._more_waits.clear()  # some may be of partitions that left
                 self._note_idle_partitions()
                 self._on(Event.TIME_IS_UP)
 
@@ -361,7 +362,7 @@ class WriteBehind:
         return partition in self._ours and self._ours[partition].writer is pending.writer
 
     def _few(self) -> list[StoreUpdates]:
-        """The updates of partitions that have little of it: all of these are merged in one go."""
+        """The updates of partitions that have few: all of them are merged in one go."""
         few: list[StoreUpdates] = []
         for partition, pending in self._flushing.items():
             if self._is_ours(partition, pending) and len(few) + len(pending.updates) <= _SLICE:

@@ -64,7 +64,10 @@ def test_an_older_worker_finds_no_poll_in_it(settings: Settings) -> None:
 
 
 def test_the_losses_that_stand_are_told(settings: Settings, tables: Tables) -> None:
-    losses = (Loss(10, 25, NOTICED_MS, "the topic's retention passed"), Loss(40, -1, NOTICED_MS, "made again"))
+    losses = (
+        Loss(10, 25, NOTICED_MS, "the topic's retention passed"),
+        Loss(40, -1, NOTICED_MS, "made again"),
+    )
     tables.put(loss_key(POLLS), encode_losses(losses), 1)
     tables.put(loss_key(HOURS), encode_losses(()), 1)
     ran = storepulse("accept-loss", state=settings.state)

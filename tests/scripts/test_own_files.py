@@ -87,7 +87,7 @@ def test_how_far_a_replay_reaches_is_written_over_no_other_file(state: Path, for
     assert foreign.read_text() == "not ours"
 
 
-def test_a_link_among_the_presences_is_a_dead_one(state: Path, foreign: Path) -> None:
+def test_a_link_among_the_leases_is_a_dead_one(state: Path, foreign: Path) -> None:
     me = Lease(state)
     (state / "other.lock").symlink_to(foreign)
     assert not lives(state, "other")
@@ -107,7 +107,7 @@ def test_an_own_file_is_opened_and_made_as_told(state: Path) -> None:
     assert path.stat().st_size == 0
 
 
-def test_a_whole_file_takes_the_place_of_a_link(state: Path, foreign: Path) -> None:
+def test_an_atomic_write_takes_the_place_of_a_link(state: Path, foreign: Path) -> None:
     (state / "r.csv").symlink_to(foreign)
     with atomic_write(state / "r.csv") as file:
         file.write(b"ours")

@@ -1,6 +1,6 @@
 """A broker over lists, and the table without Faust: what the worker's parts are tested with in milliseconds.
 
-Owns: ports of stream.brokers.ports and stream.tables.follower that keep everything in memory, and open RocksDBs in
+Owns: ports of stream.brokers.ports that keep everything in memory, and open RocksDBs in
 a folder. Must not know: what any test expects.
 
     log of a partition   r r P · r P ·         r  a row      P  the row of positions      ·  a marker: no record
@@ -34,7 +34,7 @@ async def eventually(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 class ListChangelog:
-    """See stream.tables.follower.ChangelogReader; `logs` has what takes each offset of a partition."""
+    """See stream.brokers.ports.ChangelogReader; `logs` has what takes each offset of a partition."""
 
     def __init__(self, logs: dict[int, list[Slot]]) -> None:
         self.logs = logs

@@ -9,7 +9,8 @@ import pytest
 from stream.worker.flush_timing import TRANSITIONS, Event, FlushTiming, State
 
 TAKEN, MORE, HURRY = Event.TAKEN_ALL, Event.TAKEN_MORE_WAITS, Event.HURRY
-TIME, BEGINS, ENDS = Event.TIME_IS_UP, Event.FLUSH_BEGINS, Event.FLUSH_ENDS
+TIME, BEGINS = Event.TIME_IS_UP, Event.FLUSH_BEGINS
+ENDS, ENDS_MORE = Event.FLUSH_ENDS, Event.FLUSH_ENDS_MORE_WAITS
 
 
 def after(*events: tuple[Event, float]) -> FlushTiming:
@@ -53,12 +54,22 @@ def test_a_state_ends_when_it_should(
     assert (timing.state, timing.ends_s()) == (state, ends_s)
 
 
-@pytest.mark.parametrize(("taken", "ends_s"), [(TAKEN, 9.5), (MORE, 11.0)])
+@pytest.mark.parametrize(
+    ("taken", "ends", "ends_s"),
+    [([TAKEN], ENDS, 9.5), ([MORE], ENDS_MORE, 11.0), ([TAKEN, MORE], ENDS_MORE, 11.0)],
+)
 def test_what_comes_while_a_flush_is_under_way_has_its_time_from_the_end_of_it(
-    taken: Event, ends_s: float
+    taken: list[Event], ends: Event, ends_s: float
 ) -> None:
-    """Else a worker under load would do nothing but flush."""
-    assert after((TAKEN, 1.0), (BEGINS, 1.5), (taken, 2.0), (ENDS, 9.0)).ends_s() == ends_s
+    """Else a worker under load would do nothing but flush: also where one partition is live and another behind."""
+    came = [(event, 2.0) for event in taken]
+    assert after((TAKEN, 1.0), (BEGINS, 1.5), *came, (ends, 9.0)).ends_s() == ends_s
+
+
+def test_what_waited_for_as_long_as_anything_may_is_overdue() -> None:
+    timing = after((MORE, 3.0), (TAKEN, 4.8))
+    assert (timing.is_overdue(4.9), timing.is_overdue(5.0)) == (False, True)
+    assert not after().is_overdue(100.0)
 
 
 def test_who_waits_is_told_of_a_new_state_and_of_nothing_else() -> None:

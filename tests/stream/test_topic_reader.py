@@ -238,7 +238,9 @@ async def test_a_gap_that_the_broker_explains_is_no_loss(fleet: Fleet) -> None:
     assert fleet.write_behind.written_to(HOME, POLLS) == 4
 
 
-async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_over_again(fleet: Fleet) -> None:
+async def test_a_gap_that_the_broker_does_not_explain_has_the_partition_taken_over_again(
+    fleet: Fleet,
+) -> None:
     """r × × [ r   retention took what was not read yet: the take-over notes it"""
     for at in ("10:00", "10:01", "10:02", "11:00"):
         fleet.send(POLLS, HOME, poll(at))

@@ -9,7 +9,7 @@ which tells its clients another address than its own: that of a proxy in front o
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple
 
 from scripts.dev.kafka.tls import Certificates
 
@@ -17,7 +17,6 @@ HOST: Final = "127.0.0.1"
 
 Security = Literal["plaintext", "sasl_plain", "sasl_scram", "ssl", "sasl_ssl"]
 """`sasl_scram`: SCRAM-SHA-256 and -512 in the clear; `sasl_ssl`: the same and PLAIN, over TLS."""
-SECURITIES: Final[tuple[Security, ...]] = get_args(Security)
 SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 MECHANISMS: Final[Mapping[Security, tuple[str, ...]]] = {
     "sasl_plain": ("PLAIN",),

@@ -90,28 +90,28 @@ class EmbeddedWriter:
 
 
 class EmbeddedChangelog:
-    """The changelog in the file (see stream.tables.follower.ChangelogReader)."""
+    """The changelog in the file (see stream.brokers.ports.ChangelogReader)."""
 
     def __init__(self, thread: LogThread) -> None:
         self._thread = thread
         self._positions: dict[int, int] = {}
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         return await self._thread.submit(
             lambda log: {partition: log.end_offset(CHANGELOG, partition) for partition in partitions}
         )
 
     async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         return await self.ends(partitions)
 
     async def begin(self, positions: Mapping[int, int]) -> None:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         self._positions = dict(positions)
 
     async def read(self, timeout_s: float) -> list[Stretch]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         stretches = await self._thread.submit(partial(_read, self._positions))
         self._positions = {each.partition: each.position for each in stretches}
         if not any(each.records for each in stretches):
@@ -119,7 +119,7 @@ class EmbeddedChangelog:
         return stretches
 
     async def close(self) -> None:
-        """See stream.tables.follower.ChangelogReader. The thread is the broker's."""
+        """See stream.brokers.ports.ChangelogReader. The thread is the broker's."""
 
 
 def _append(records: list[NewRecord], commits: dict[TopicPartition, int], log: EmbeddedLog) -> list[int]:

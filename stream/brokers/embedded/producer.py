@@ -71,7 +71,7 @@ class Producer(base.Producer):
         self._partition_for = self.partitioner or DefaultPartitioner()
         self._pending: list[Sent] = []
         self._sent = 0
-        self._settled = 0
+        self._written = 0
         self._writing: asyncio.Future[list[int]] | None = None
         self._is_scheduled = False
         self._failure: BaseException | None = None
@@ -165,7 +165,7 @@ class Producer(base.Producer):
                 await buffer._send_pending(buffer.pending.get_nowait())
         await buffer.until_handed_over()
         sent = self._sent
-        while self._settled < sent:
+        while self._written < sent:
             await self._write_and_wait()
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -217,12 +217,12 @@ class Producer(base.Producer):
             return
         group, self._pending = self._pending[:GROUP_RECORDS], self._pending[GROUP_RECORDS:]
         self._writing = self._log.submit(partial(_append, group))
-        self._writing.add_done_callback(partial(self._settle, group))
+        self._writing.add_done_callback(partial(self._tell, group))
 
-    def _settle(self, group: list[Sent], appended: asyncio.Future[list[int]]) -> None:
+    def _tell(self, group: list[Sent], appended: asyncio.Future[list[int]]) -> None:
         """Tell the senders of `group`, and go on with those who came meanwhile."""
         self._writing = None
-        self._settled += len(group)
+        self._written += len(group)
         error = appended.exception()
         self._failure = error or self._failure
         for number, (record, written) in enumerate(group):

@@ -1,4 +1,4 @@
-"""Apache Kafka worker needs it beside Faust's transport: writers that fence, the changelog, offsets.
+"""Apache Kafka as a worker needs it beside Faust's transport: writers that fence, the changelog, offsets.
 
 Owns: one transactional producer per partition, and what is asked of Kafka. Must not know: Faust, what rows mean.
 
@@ -249,7 +249,7 @@ class KafkaWriter:
 
 
 class KafkaChangelog:
-    """The changelog, read committed (see stream.tables.follower.ChangelogReader)."""
+    """The changelog, read committed (see stream.brokers.ports.ChangelogReader)."""
 
     def __init__(self, options: Mapping[str, Any], asking: "Asking") -> None:
         self._options = options
@@ -259,15 +259,15 @@ class KafkaChangelog:
         self._reading: tuple[Any, ...] = ()
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         return await self._asking.ends(CHANGELOG, partitions)
 
     async def readable_ends(self, partitions: Collection[int]) -> dict[int, int]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         return await self._asking_committed.ends(CHANGELOG, partitions)
 
     async def begin(self, positions: Mapping[int, int]) -> None:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         if self._consumer is None:
             self._consumer = await Patience().wait_for(self._connected)
         self._reading = tuple(TopicPartition(CHANGELOG, partition) for partition in positions)
@@ -288,7 +288,7 @@ class KafkaChangelog:
         return consumer
 
     async def read(self, timeout_s: float) -> list[Stretch]:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         fetched = await self._consumer.getmany(
             *self._reading, timeout_ms=min(round(timeout_s * 1000), _FETCH_MS)
         )
@@ -301,7 +301,7 @@ class KafkaChangelog:
         return stretches
 
     async def close(self) -> None:
-        """See stream.tables.follower.ChangelogReader."""
+        """See stream.brokers.ports.ChangelogReader."""
         await self._asking_committed.close()
         if self._consumer is not None:
             await close_client(self._consumer)

@@ -189,13 +189,12 @@ def _padded(body: bytes) -> bytes:
 
 def _parsed(values: Sequence[bytes]) -> tuple[Sequence[bytes], Int64s, Int64s, np.ndarray]:
     """Summaries in the newest version; end to end as 64-bit words; where each begins there; their headers."""
-    versions = {value[0] for value in values}
-    if versions - {SUMMARY_VERSION}:
-        values = list(map(_current, values))
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     words: Int64s = np.frombuffer(b"".join(values), "<i8")
     first_word = (np.cumsum(lengths) - lengths) // _WORD_BYTES
     headers = words[first_word[:, None] + np.arange(_HEADER_WORDS)].view(HEADER).ravel()
+    if (headers["version"] != SUMMARY_VERSION).any():
+        return _parsed(list(map(_current, values)))
     return values, words, first_word, headers
 
 

@@ -8,6 +8,7 @@ Owns: applying them, running the tests, the table that is printed. Must not know
     copy ── all named tests pass? ──▶ mutate one file ── its test falls? ──▶ put the file back ──▶ the next one
 """
 
+import compileall
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ _AT_ONCE: Final = 2
 _TEST_SECONDS: Final = 15
 """Some mutants make a test wait for ever; all others end in a second or two."""
 _RUN_SECONDS: Final = 300
+_NOT_FOR_COPIES: Final = ("PYTHONPATH", "PYTEST_", "COVERAGE_")
+"""How variables begin that would have other source read, other tests run, or mutants measured."""
 _ALL_PASSED, _SOME_FELL = 0, 1
 """Exit codes of pytest. With any other one, nothing was tested."""
 
@@ -73,19 +76,23 @@ def is_applicable(mutant: Mutant) -> bool:
 def judged(mutants: Sequence[Mutant]) -> Iterator[Outcome]:
     """What becomes of each mutant, in their order."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        first, *others = (Path(folder) / str(number) for number in range(_AT_ONCE))
+        _copy_to(first)
+        fallen = _fallen_without_mutants(mutants, first)
         copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(_AT_ONCE):
-            copies.put(_copy_to(Path(folder) / str(number)))
-        fallen = _fallen_without_mutants(mutants, Path(folder) / "0")
+        copies.put(first)
+        for other in others:
+            copies.put(shutil.copytree(first, other))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             yield from pool.map(lambda mutant: _judge(mutant, copies, fallen), mutants)
 
 
-def _copy_to(folder: Path) -> Path:
+def _copy_to(folder: Path) -> None:
+    """A copy of the source, compiled: no run of a mutant leaves any compiled file behind."""
     for name in _COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "pyproject.toml", folder)
-    return folder
+    compileall.compile_dir(folder, quiet=1)
 
 
 def _fallen_without_mutants(mutants: Iterable[Mutant], folder: Path) -> tuple[str, ...]:
@@ -99,7 +106,7 @@ def _fallen_without_mutants(mutants: Iterable[Mutant], folder: Path) -> tuple[st
 def _judge(mutant: Mutant, copies: "SimpleQueue[Path]", fallen: Sequence[str]) -> Outcome:
     if not is_applicable(mutant):
         return Outcome(mutant, Verdict.TEXT_NOT_FOUND, f"once in {mutant.file}: {mutant.before!r}")
-    if any(each.startswith(mutant.test) for each in fallen):
+    if any(f"{each}[".startswith((f"{mutant.test}[", f"{mutant.test}::")) for each in fallen):
         return Outcome(mutant, Verdict.FALLS_ANYWAY, mutant.test)
     folder = copies.get()
     try:
@@ -107,7 +114,7 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]", fallen: Sequence[str]) -
     finally:
         copies.put(folder)
     if run.code == _SOME_FELL:
-        return Outcome(mutant, Verdict.FELL, run.fallen[0])
+        return Outcome(mutant, Verdict.FELL, run.fallen[0] if run.fallen else run.end)
     if run.code == _ALL_PASSED:
         return Outcome(mutant, Verdict.SURVIVES, mutant.test)
     return Outcome(mutant, Verdict.NOT_TESTED, run.end)
@@ -117,8 +124,8 @@ def _run_mutated(mutant: Mutant, folder: Path) -> Run:
     path = folder / mutant.file
     text, times = path.read_text(), path.stat()
     path.write_text(text.replace(mutant.before, mutant.after))
-    # Else a compiled file of the same second and size would be taken for this one.
-    os.utime(path, (times.st_atime + 10, times.st_mtime + 10))
+    # Else what was compiled from text of the same second and size would be taken for this one.
+    os.utime(path, (times.st_atime, times.st_mtime + 10))
     try:
         return _run([mutant.test], folder, "-x")
     finally:
@@ -129,13 +136,11 @@ def _run_mutated(mutant: Mutant, folder: Path) -> Run:
 def _run(tests: Sequence[str], folder: Path, *options: str) -> Run:
     """Run tests in a copy: its packages come first, because it is the current folder."""
     fixed = ("-q", "-rfE", "--tb=line", "--durations=0", "-p", "no:cacheprovider", "--hypothesis-seed=0")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if "-x" in options:  # a mutant leaves nothing behind
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_COPIES)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *fixed, "-o", f"timeout={_TEST_SECONDS}", *options, *tests],
         cwd=folder,
-        env=environment,
+        env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=_RUN_SECONDS,

@@ -66,10 +66,16 @@ def changed(of: Shelf) -> list[tuple[float, int, float]]:
 # What stays, and what is derived again
 
 
-def test_a_change_at_the_midnight_of_the_day_that_is_derived_again_stands_once() -> None:
-    """i 0:00 ── a 10:00     the second comes later, and all of its day is derived again"""
-    of = shelf(said("1 00:00 inactive"), said("1 10:00 active"))
-    assert changed(of) == [(24, 0, 0), (34, 1, 0)]
+def test_a_change_at_the_midnight_of_a_compacted_day_is_derived_again_with_that_day() -> None:
+    """a ┊ i 0:00 ── a 0:01 ── i 0:02 … i 0:16 ── a 10:00     the last comes later; up for 8 minutes before it
+
+    Kept beside what is derived again, the first would be marked as that of a compacted day, and its uptime gone on
+    with.
+    """
+    flapping = said(*(f"1 00:{nth:02d} {'active' if nth % 2 else 'inactive'}" for nth in range(17)))
+    of = shelf([*said("0 10:00 active"), *flapping], said("1 10:00 active"))
+    assert changed(of) == [(24, 0, -1 / HOUR_US), (34, 1, 8 / 60)]
+    assert of.bytes == shelf([*said("0 10:00 active"), *flapping, *said("1 10:00 active")]).bytes
 
 
 def test_the_uptime_before_a_new_change_is_kept_where_the_store_was_down_and_where_it_was_up() -> None:

@@ -1,7 +1,7 @@
 """Which record holds, where clocks go back, copies come in any order, or there is no clock at all.
 
-    partition 2 (right)     A@10   B@7 ▶ counts as 10
-    partition 0 (stray)     S@9, S@11
+partition 2 (right)     A@10   B@7 ▶ counts as 10
+partition 0 (stray)     S@9, S@11
 """
 
 import pytest

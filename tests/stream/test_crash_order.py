@@ -20,6 +20,7 @@ from schemas.rows.summaries import decode_summary, summary_key
 from schemas.stamps import LastSaid, Stamp
 from schemas.summaries import HighWater
 from schemas.values import DAY_US, Status, StoreId, pack_poll
+from stream.core.merge import merge
 from stream.tables.rocks import rows_of, write_rows
 from stream.worker import merging
 from stream.worker.merging import Merger, StoreUpdates
@@ -39,9 +40,7 @@ def _packed(day: int, minute: int = 0) -> int:
     return pack_poll(day * DAY_US + minute * 60_000_000, Status.ACTIVE)
 
 
-def of(
-    store_id: str, *days: int, partition: int = 0, minute: int = 0, forgets: bool = False
-) -> StoreUpdates:
+def of(store_id: str, *days: int, partition: int = 0, minute: int = 0, forgets: bool = False) -> StoreUpdates:
     updates = Updates(Stamp(5, 0, 5) if forgets else None, polled(*days, minute=minute))
     return StoreUpdates(partition, StoreId(store_id), updates)
 
@@ -198,7 +197,7 @@ def test_stores_of_several_partitions_keep_their_own_rows_stamps_and_marks(world
     world.apply(*later)
     for n, each in enumerate(every):
         rows = world.tables.rows(each.partition)
-        summary = decode_summary(rows[summary_key(each.store_id)])
+        summary = decode_summary(rows[summary_key(each.store_id)] or b"")
         assert summary.days[:, 0].tolist() == [n + 1, 10 + n]
         assert summary.hours == OpeningHours(f"Etc/GMT+{n + 1}")
         assert stamps_key(each.store_id) in rows
@@ -218,7 +217,6 @@ class Sizes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, most_polls: int) -> None:
         self.stores: list[int] = []
-        merge = merging.merge
 
         def noting(summaries: Any, *rest: Any) -> Any:
             self.stores.append(len(summaries.latest))

@@ -1,6 +1,6 @@
 """Tables of older versions become tables of this one, in one flush, whatever they lack; others are left alone.
 
-    format 1  S of version 1, M applied … ──▶ format 2  M positions ──▶ format 3  S of version 2
+format 1  S of version 1, M applied … ──▶ format 2  M positions ──▶ format 3  S of version 2
 """
 
 import struct
@@ -35,7 +35,7 @@ from stream.worker.write_behind import WriteBehind
 from tests import older
 from tests.builders import at
 from tests.core.test_stored_bytes import DAY_BLOCK_V1, SUMMARY_V1, SUMMARY_V2
-from tests.stream.lists import ListChangelog, ListWriter, Tables
+from tests.stream.lists import ListChangelog, ListWriter, Slot, Tables
 
 S1 = StoreId("s1")
 TODAY = b"%d" % (time.time_ns() // (1000 * DAY_US))
@@ -217,7 +217,8 @@ async def test_a_crash_between_the_changelog_and_the_table_is_made_good_by_the_c
     flush = worker.writer.log
     other = Worker(Tables(Path(worker.table.rows(0).path()).parent / "other"))
     write_rows(other.table.rows(0), old.items(), 70, time.time())
-    changelog = ListChangelog({0: [None] * 71 + flush})
+    before: list[Slot] = [None] * 71
+    changelog = ListChangelog({0: before + flush})
     await Follower(changelog, skip_malformed=False).restore({0: other.table.rows(0)})
     assert other.rows() == FORMAT_3
     await other.begin()
@@ -347,7 +348,7 @@ async def test_nothing_of_the_flush_that_migrates_a_table_ends_one_before_its_en
     worker.left(FORMAT_1)
     await worker.begin(rewrites_all=rewrites_all)
     copy = Tables(tmp_path / "copy")
-    begins: list[tuple[bytes, bytes | None] | None] = [] if rewrites_all else [*FORMAT_1.items()]
+    begins: list[Slot] = [] if rewrites_all else [*FORMAT_1.items()]
     changelog = ListChangelog({0: begins})
     follower = Follower(changelog, skip_malformed=False)
     await follower._begin({0: copy.rows(0)})

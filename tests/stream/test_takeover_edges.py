@@ -9,7 +9,7 @@ from schemas.rows.facts import TOPICS_KEY
 from schemas.topics import CHANGELOG, POLLS
 from stream.brokers.records import TopicPartition
 from tests.stream.lists import MARKER, positions
-from tests.stream.test_takeover import OLD, Worker, summary
+from tests.stream.test_takeover import BEGINNING, OLD, Worker, summary
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_a_changelog_that_names_another_one_than_itself_is_filled(taking: 
 async def test_a_changelog_that_names_itself_beside_others_is_not_filled_again(taking: Worker) -> None:
     taking.left(800, *OLD)
     ids = b'{"store-polls":"P","storepulse-stores-changelog":"%b"}'
-    taking.log(summary("s3"), (TOPICS_KEY, ids % b"B"), positions(7), MARKER)
+    taking.log(summary("s3"), BEGINNING, (TOPICS_KEY, ids % b"B"), positions(7), MARKER)
     taking.log((TOPICS_KEY, ids % b"C"), positions(8), MARKER)
     await taking.take_over([0], [])
     assert (taking.table.made, taking.stores()) == ([0], [b"Ss3"])
@@ -47,11 +47,13 @@ async def test_records_that_were_taken_in_while_the_broker_was_asked_are_not_los
     await taking.take_over([0], [])
     spans = taking.broker.spans
 
-    async def taken_meanwhile(at: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+    async def taken_meanwhile(
+        partitions: Collection[TopicPartition],
+    ) -> dict[TopicPartition, tuple[int, int]]:
         if is_taken:
             await taking.write_behind.taken(0, POLLS, 5, lambda: None, more_waits=False)
         taking.broker.topics[POLLS, 0] = 5, 9
-        return await spans(at)
+        return await spans(partitions)
 
     taking.broker.spans = taken_meanwhile  # type: ignore[method-assign]
     await taking.take_over.look_for_losses()

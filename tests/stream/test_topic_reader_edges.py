@@ -1,4 +1,4 @@
-"""Records at the edges of what is taken in: strays without a time or too large, ids too long, headers out of place."""
+"""Records at the edges of what is taken in: strays without a time, ids too long, headers out of place."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -93,9 +93,7 @@ async def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         worker.add(f"Mon 1{number}:30 active", f"c{number}", partition=2)
     worker.add("Mon 19:00 active", "c0", partition=2)
     for partition in range(3):
-        worker.write_behind.send(
-            partition, Outgoing(DEAD_LETTERS, None, b"%d" % partition, b"{", ())
-        )
+        worker.write_behind.send(partition, Outgoing(DEAD_LETTERS, None, b"%d" % partition, b"{", ()))
         await worker.taken(10 * partition + 3, partition)
     yield worker
     worker.table.close()
@@ -300,9 +298,7 @@ async def test_the_stamps_of_a_forgotten_store_are_kept_for_400_days(
 
 
 @pytest.mark.parametrize(("days_ago", "is_swept"), [(29, False), (30, True)])
-async def test_old_stamps_are_looked_for_every_30_days(
-    worker: Worker, days_ago: int, is_swept: bool
-) -> None:
+async def test_old_stamps_are_looked_for_every_30_days(worker: Worker, days_ago: int, is_swept: bool) -> None:
     worker.table.rows(0)[b"Mswept"] = b"%d" % (TODAY - days_ago)
     worker.table.rows(0)[summary_key(S1)] = b"\2" + bytes(7) + b"\xff" * 16 + bytes(8)
     await worker.begin()

@@ -231,6 +231,14 @@ MUTANTS: Final = (
         "grown[store] += 0",
         "tests/core/test_compaction.py::test_of_several_stores_each_keeps_its_changes_when_one_is_looked_up_in_its_day_block",
     ),
+    # stream/core/windows.py
+    Mutant(
+        "answers reach back a week too far",
+        "stream/core/windows.py",
+        "(retention_days * DAY_US - WEEK_US)",
+        "(retention_days * DAY_US)",
+        "tests/query_api/test_report.py::test_an_instant_outside_the_answerable_span_is_refused_and_the_span_named",
+    ),
     # stream/core/cells.py
     Mutant(
         "a half is rounded up",
@@ -420,6 +428,13 @@ MUTANTS: Final = (
         "week = said_week if is_new else UNCHANGED",
         "week = said_week",
         "tests/stream/test_topic_reader_edges.py::test_a_stray_week_overrules_only_what_was_written_before_it",
+    ),
+    Mutant(
+        "a forgetting of long ago is forgotten",
+        "stream/worker/updates.py",
+        "return before if self.forgets is None else forgetting(self.forgets, before)",
+        "return before if self.forgets is None else self.forgets",
+        "tests/stream/test_write_behind.py::test_a_later_forgetting_counts_with_the_time_of_the_one_before",
     ),
     # stream/worker/merging.py
     Mutant(
@@ -794,6 +809,13 @@ MUTANTS: Final = (
         "    if True:\n        batch",
         "tests/stream/test_rocks.py::test_a_later_restore_makes_a_table_no_younger_before_it_ends",
     ),
+    Mutant(
+        "a whole table is at the next offset",
+        "stream/tables/rocks.py",
+        "str(reached - 1).encode()",
+        "str(reached).encode()",
+        "tests/stream/test_rocks.py::test_a_table_is_whole_from_the_end_of_a_restore_to_the_beginning_of_the_next",
+    ),
     # schemas/rows/kinds.py
     Mutant(
         "the deletion of an unknown row is one of ours",
@@ -832,6 +854,22 @@ MUTANTS: Final = (
         'DAY_BLOCK_PREFIX + store_id.encode() + b"\\0"',
         "DAY_BLOCK_PREFIX + store_id.encode()",
         "tests/core/test_rows_edges.py::test_what_day_blocks_of_a_store_begin_with_no_key_of_another_does",
+    ),
+    # schemas/rows/stamps.py
+    Mutant(
+        "the floors of hours and zone are mixed up",
+        "schemas/rows/stamps.py",
+        "Held(Stamp(*fields[0:3]), fields[3]), Held(Stamp(*fields[4:7]), fields[7])",
+        "Held(Stamp(*fields[0:3]), fields[7]), Held(Stamp(*fields[4:7]), fields[3])",
+        "tests/core/test_stamps.py::test_what_version_1_wrote_is_read_for_ever",
+    ),
+    # schemas/rows/table_format.py
+    Mutant(
+        "a table without a format is of the newest",
+        "schemas/rows/table_format.py",
+        "        return 1\n",
+        "        return TABLE_FORMAT\n",
+        "tests/core/test_table_format.py::test_a_table_without_the_row_is_of_format_1_and_a_newer_one_is_refused",
     ),
     # schemas/rows/positions.py
     Mutant(

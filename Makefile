@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long soak coverage bench kafka lock wheel clean
+.PHONY: help run check test test-long mutants soak coverage bench kafka lock wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/checks ## set up, then lint, types and tests
 
 test-long: $(VENV)/checks ## the tests that need minutes
 	@$(call in_tmp,$(BIN)/python -m pytest -m "long and not soak")
+
+mutants: $(VENV)/checks ## put known faults into copies of the source, each must make a test fall (ONLY=text)
+	@$(call in_tmp,$(BIN)/python -m tests.mutants $(if $(ONLY),"$(ONLY)"))
 
 soak: $(VENV)/checks ## ten times the examples, then rounds of faults, for as long as you like
 	@$(call in_tmp,HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -m "hypothesis or soak" --timeout 3600)

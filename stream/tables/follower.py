@@ -70,7 +70,7 @@ class _Partition:
         if rows:
             # a held row has a key: check_row has seen to that
             write_rows(self.table, [(row.key or b"", row.value) for row in rows], rows[-1].offset)
-            self.is_torn = not ends_flush(rows[-1].key or b"")
+            self.is_torn = not _ends_flush(rows[-1])
 
 
 class Follower:
@@ -229,10 +229,15 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
+def _ends_flush(record: Record) -> bool:
+    """Whether this is the last row of its flush. A migration deletes positions of format 1 in the midst of one."""
+    return record.value is not None and ends_flush(record.key or b"")
+
+
 def _flushes_end(held: Sequence[Record], known: int) -> int:
     """How many of the held rows belong to flushes that are whole; none of the first `known` ends one."""
     for index in range(len(held) - 1, known - 1, -1):
-        if ends_flush(held[index].key or b""):
+        if _ends_flush(held[index]):
             return index + 1
     return 0
 
@@ -245,5 +250,5 @@ def _has_hole(may_begin_at: int, stretch: Stretch) -> tuple[bool, int]:
     has_hole = False
     for record in stretch.records:
         has_hole = has_hole or record.offset > may_begin_at
-        may_begin_at = record.offset + (2 if ends_flush(record.key or b"") else 1)
+        may_begin_at = record.offset + (2 if _ends_flush(record) else 1)
     return has_hole or stretch.position > may_begin_at, max(may_begin_at, stretch.position)

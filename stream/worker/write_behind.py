@@ -31,7 +31,7 @@ from schemas.rows.facts import (
 )
 from schemas.rows.high_water import HIGH_WATER_KEY, decode_high_water, encode_high_water
 from schemas.rows.losses import Loss, decode_losses, encode_losses, loss_key
-from schemas.rows.positions import POSITIONS_KEY, decode_positions, encode_positions
+from schemas.rows.positions import POSITIONS_KEY, decode_positions, encode_positions, ends_flush
 from schemas.rows.stamps import STAMPS_PREFIX, decode_stamps, stamps_key
 from schemas.rows.summaries import SUMMARY_PREFIX, summary_key
 from schemas.rows.table_format import FORMAT_KEY, encode_format
@@ -153,7 +153,7 @@ class WriteBehind:
         if rewrites_all:
             log.warning("filling a changelog that was made again from the table", partition=partition)
         if rewrites_all or migrations or first:
-            refill = (row for row in self._table.all_rows(partition) if row[0] != POSITIONS_KEY)
+            refill = (row for row in self._table.all_rows(partition) if not ends_flush(row[0]))
             changed = migrated(migrations, Migrating(partition, self._table, self._merger))
             flush = _chained(first, changed)
             await self._write(partition, ours, flush, positions, refill=refill if rewrites_all else ())

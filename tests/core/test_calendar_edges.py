@@ -47,7 +47,7 @@ def test_the_first_and_last_hours_of_a_block_are_open_as_the_oracle_says(
         assert (open_us, 0) == oracle_uptime_us([], row_texts(rows(row)), zone, from_us, to_us)
 
 
-def test_what_is_asked_before_or_behind_the_span_that_was_asked_first_is_prepared_anew() -> None:
+def test_what_is_asked_before_or_behind_the_span_that_was_asked_first_is_prepared_again() -> None:
     asked = calendar("UTC", "Mon 09:00-17:00")
     for monday in ("2023-03-06", "2022-03-07", "2024-03-04"):
         from_us = utc(monday)

@@ -60,7 +60,7 @@ async def test_records_that_were_taken_in_while_the_broker_was_asked_are_not_los
     assert taking.write_behind.owns(0) == is_taken
 
 
-async def test_a_partition_whose_changelog_has_no_id_any_more_is_taken_over_anew(taking: Worker) -> None:
+async def test_a_partition_whose_changelog_has_no_id_any_more_is_taken_over_again(taking: Worker) -> None:
     """It was deleted, and is not there; the other topics still have theirs."""
     await taking.take_over([0], [])
     del taking.broker.ids[CHANGELOG]

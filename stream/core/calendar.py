@@ -110,7 +110,8 @@ class OpenTime:
 
     The store is open from `opens_us[i]` to `closes_us[i]`: ascending, disjoint, never touching.
     `before_us[i]` is the open time before interval i, counted from the first. `opens_us` and `before_us` have
-    one more entry: an interval that never comes, and the total.
+    one more entry: an interval that never comes, and the total. `least_us` is no greater, and `greatest_us` is
+    greater, than any close and any instant that may be asked for.
     """
 
     from_us: int
@@ -118,6 +119,8 @@ class OpenTime:
     opens_us: Int64s
     closes_us: Int64s
     before_us: Int64s
+    least_us: int
+    greatest_us: int
 
     def intervals(self, from_us: int, to_us: int) -> list[tuple[int, int]]:
         """The open intervals within [from_us, to_us), cut at its ends."""
@@ -143,8 +146,8 @@ class OpenTimes:
     """
 
     def __init__(self, every: Sequence[OpenTime]) -> None:
-        least = np.array([_least(each) for each in every], np.int64)
-        greatest = np.array([_greatest(each) for each in every], np.int64)
+        least = np.array([each.least_us for each in every], np.int64)
+        greatest = np.array([each.greatest_us for each in every], np.int64)
         widths = greatest - least + 1
         begins = np.cumsum(widths) - widths
         assert not len(begins) or 0 <= begins[-1] + widths[-1] < 4 * _ALWAYS, (
@@ -168,15 +171,6 @@ class OpenTimes:
         past = np.searchsorted(self._closes, at_us + self._shift_us[index], side="right")
         read: Int64s = self._before_us[past] + np.maximum(at_us - self._opens_us[past], 0)
         return read
-
-
-def _least(open_time: OpenTime) -> int:
-    return min([open_time.from_us, *map(int, open_time.closes_us[:1])])
-
-
-def _greatest(open_time: OpenTime) -> int:
-    """Past the last close, and past every instant that may be asked for."""
-    return max([open_time.to_us, *map(int, open_time.closes_us[-1:])]) + 1
 
 
 class Calendar:
@@ -216,7 +210,11 @@ class Calendar:
     def _prepare(self, from_us: int, to_us: int) -> OpenTime:
         opens, closes = self._intervals(from_us, to_us)
         before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
-        return OpenTime(from_us, to_us, np.append(opens, _ALWAYS), closes, before)
+        least_us, greatest_us = (
+            min(from_us, *closes[:1].tolist(), to_us),
+            max(to_us, *closes[-1:].tolist(), from_us),
+        )
+        return OpenTime(from_us, to_us, np.append(opens, _ALWAYS), closes, before, least_us, greatest_us + 1)
 
     def _intervals(self, from_us: int, to_us: int) -> tuple[Int64s, Int64s]:
         """Every open interval that meets [from_us, to_us], and some around it, as a union."""

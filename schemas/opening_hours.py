@@ -5,6 +5,7 @@ value is stored (schemas.rows.opening_hours), how it becomes open time (stream.c
 """
 
 import re
+from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -39,14 +40,76 @@ def week_of(rows: "list[HoursRow] | tuple[HoursRow, ...]") -> Week:
     return tuple(sorted(set(rows)))
 
 
-class OpeningHours(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
-    """When a store is open: `week` on the walls of `zone`. Each is None where nothing was said of it.
+class DatedWeek(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, gc=False):
+    """Weekly hours that hold for the local dates from `valid_from` on, until the next dated ones (rule 2.2a).
 
-    Without a zone a store is in DEFAULT_ZONE, without a week it is always open.
+    `valid_from` is a day number: local days since 1970-01-01. None: undated, for all time. A dated week without
+    rows is closed. An undated one is not kept without rows, because it says the same as none.
+    """
+
+    valid_from: int | None
+    rows: Week
+
+
+class SpecialDay(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, gc=False):
+    """The hours of one local date, `day`, in the place of the weekly ones (rule 2.2b).
+
+    `spans` are (start_us, end_us) of wall time as in HoursRow, sorted and without repeats; none: closed.
+    """
+
+    day: int
+    spans: tuple[tuple[int, int], ...]
+    reason: str = ""
+
+
+class Closure(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, gc=False):
+    """[from_us, to_us) that is cut out of the open time and counted apart, as `excluded` (rule 2.2c)."""
+
+    from_us: int
+    to_us: int
+    reason: str = ""
+
+
+class StoreHours(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, gc=False):
+    """All that one record of `store-hours` says: weekly hours, special days and closures.
+
+    Each is sorted: `weekly` by date, the undated one first, one for each date; `special_days` by day, one for each;
+    `closures` by their ends.
+    """
+
+    weekly: tuple[DatedWeek, ...] = ()
+    special_days: tuple[SpecialDay, ...] = ()
+    closures: tuple[Closure, ...] = ()
+
+    @property
+    def undated(self) -> Week:
+        """The weekly hours without a date."""
+        return self.weekly[0].rows if self.weekly and self.weekly[0].valid_from is None else ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether undated weekly hours are all there is."""
+        return self == plain_hours(self.undated)
+
+
+def plain_hours(week: Week) -> StoreHours:
+    """Weekly hours for all time; none: open 24/7."""
+    return StoreHours((DatedWeek(None, week),) if week else ())
+
+
+class OpeningHours(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
+    """When a store is open: `hours` on the walls of `zone`. Each is None where nothing was said of it.
+
+    Without a zone a store is in DEFAULT_ZONE, without hours it is always open.
     """
 
     zone: str | None = None
-    week: Week | None = None
+    hours: StoreHours | None = None
+
+    @property
+    def week(self) -> Week:
+        """The weekly hours without a date."""
+        return self.hours.undated if self.hours is not None else ()
 
 
 NOTHING_SAID: Final = OpeningHours()
@@ -82,6 +145,30 @@ def format_day_time(at_us: int) -> str:
     seconds, fraction = divmod(at_us, SECOND_US)
     text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{text}.{fraction:06d}" if fraction else text
+
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+def parse_date(text: str) -> int:
+    """The day number (local days since 1970-01-01) of `YYYY-MM-DD`. Raises Rejected(BAD_DATE)."""
+    try:
+        if _DATE.fullmatch(text) is None:
+            raise ValueError(text)
+        return date.fromisoformat(text).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        raise Rejected(RejectReason.BAD_DATE, text) from None
+
+
+def format_date(day: int) -> str:
+    """`YYYY-MM-DD` of a day number."""
+    return date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
+
+
+def weekday_of(day: int) -> int:
+    """The weekday of a day number: 0 is Monday."""
+    return (day + 3) % 7
 
 
 def parse_day(text: str | int) -> int:

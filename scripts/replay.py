@@ -18,6 +18,7 @@ import polars as pl
 from schemas.events.hours import encode_hours
 from schemas.events.polls import MAX_AHEAD_US, encode_poll, encode_polls
 from schemas.events.zones import encode_zone
+from schemas.opening_hours import plain_hours
 from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
@@ -71,7 +72,7 @@ def _send_hours(path: Path | None, sink: Sink, rejects: RejectsWriter) -> tuple[
         return 0, []
     hours = read_hours(path, rejects)
     for store_id, week in hours.weeks.items():
-        sink.send(HOURS, store_id, encode_hours(store_id, week))
+        sink.send(HOURS, store_id, encode_hours(store_id, plain_hours(week)))
     return len(hours.weeks), sorted(hours.stores_with_bad_rows)
 
 

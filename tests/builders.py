@@ -6,7 +6,7 @@ Owns: how tests spell instants, weeks and polls. Must not know: what is computed
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from schemas.opening_hours import HoursRow, format_day_time, parse_hours_row
+from schemas.opening_hours import HoursRow, OpeningHours, Week, format_day_time, parse_hours_row, plain_hours
 from schemas.values import Poll, Status, StoreId
 from tests.oracle import EPOCH, MICROSECOND, instant_of, wall_time
 
@@ -87,3 +87,8 @@ def poll_words(of_stores: Iterable[Poll]) -> list[tuple[str, int, str]]:
 def status_words(of_one_store: Iterable[Poll]) -> list[tuple[int, str]]:
     """Polls as `oracle_uptime_us` takes them: (instant in us, status)."""
     return [(poll.at_us, poll.status.value) for poll in of_one_store]
+
+
+def opening_hours(zone: str | None, week: Week | None) -> OpeningHours:
+    """A zone, and weekly hours for all time; None: nothing was said of it."""
+    return OpeningHours(zone, None if week is None else plain_hours(week))

@@ -31,8 +31,9 @@ import pytz
 
 from schemas.arrays import NO_INTS, Int64s
 from schemas.compatibility import NewerZone
-from schemas.opening_hours import DEFAULT_ZONE, OpeningHours
+from schemas.opening_hours import DEFAULT_ZONE, OpeningHours, StoreHours
 from schemas.values import DAY_US
+from stream.core.wall_hours import wall_spans
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
 """The IANA release that every stored accumulator was made with (rule 2.4)."""
@@ -49,6 +50,10 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - pytz keeps its instants a
 _MICROSECOND: Final = timedelta(microseconds=1)
 _ALWAYS: Final = 1 << 60
 """Further than any instant, and far enough from the ends of int64 to subtract."""
+
+
+Intervals = tuple[Int64s, Int64s]
+"""Where some intervals begin and where they end: ascending, disjoint, never touching."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,17 +181,19 @@ class OpenTimes:
 class Calendar:
     """When a store of some opening hours is open.
 
-    An empty week is open 24/7 (rule 2.2). Open time is kept for the span asked last, in whole blocks.
+    Without hours it is open 24/7 (rule 2.2). Open time is kept for the span asked last, in whole blocks.
     """
 
     def __init__(self, hours: OpeningHours) -> None:
         self.zone = hours.zone or DEFAULT_ZONE
-        self.week = hours.week or ()
+        self.hours = hours.hours or StoreHours()
         self._offsets = offsets_of(self.zone)
-        self._day = np.array([row.day for row in self.week], np.int64)
-        self._start_us = np.array([row.start_us for row in self.week], np.int64)
+        self._is_plain = self.hours.is_plain
+        week = self.hours.undated
+        self._day = np.array([row.day for row in week], np.int64)
+        self._start_us = np.array([row.start_us for row in week], np.int64)
         self._end_us = np.array(
-            [row.end_us + DAY_US * (row.end_us <= row.start_us) for row in self.week], np.int64
+            [row.end_us + DAY_US * (row.end_us <= row.start_us) for row in week], np.int64
         )
         self._prepared: OpenTime | None = None
 
@@ -194,8 +201,13 @@ class Calendar:
         """The open time, to be read at instants from `from_us` to `to_us` at least (both included)."""
         kept = self._prepared
         if kept is None or from_us < kept.from_us or to_us > kept.to_us:
-            kept = self._prepared = self._prepare(*blocks(from_us, to_us))
+            from_us, to_us = blocks(from_us, to_us)
+            kept = self._prepared = _prepared(from_us, to_us, *self._open(from_us, to_us))
         return kept
+
+    def excluded_time(self, from_us: int, to_us: int) -> OpenTime:
+        """The same of the time that the hours would be open and closures take away (rule 2.2c)."""
+        return _prepared(from_us, to_us, *_common(self._by_hours(from_us, to_us), self._closures()))
 
     def wall_us(self, at_us: int) -> int:
         """The wall time of an instant: us since 1970-01-01 00:00 on the wall."""
@@ -207,26 +219,35 @@ class Calendar:
         midnights = np.unique(self._offsets.utc_us(days * DAY_US))
         return [int(at) for at in midnights if from_us < at < to_us]
 
-    def _prepare(self, from_us: int, to_us: int) -> OpenTime:
-        opens, closes = self._intervals(from_us, to_us)
-        before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
-        least_us, greatest_us = (
-            min(from_us, *closes[:1].tolist(), to_us),
-            max(to_us, *closes[-1:].tolist(), from_us),
-        )
-        return OpenTime(from_us, to_us, np.append(opens, _ALWAYS), closes, before, least_us, greatest_us + 1)
-
-    def _intervals(self, from_us: int, to_us: int) -> tuple[Int64s, Int64s]:
+    def _open(self, from_us: int, to_us: int) -> Intervals:
         """Every open interval that meets [from_us, to_us], and some around it, as a union."""
-        if not self.week:
+        by_hours = self._by_hours(from_us, to_us)
+        return _without(by_hours, self._closures()) if self.hours.closures else by_hours
+
+    def _by_hours(self, from_us: int, to_us: int) -> Intervals:
+        """The same, but for closures."""
+        if not self.hours.weekly and not self.hours.special_days:
             return np.array([from_us - DAY_US]), np.array([to_us + DAY_US])
-        first_week = (from_us // DAY_US - _REACH_DAYS - _A_MONDAY) // 7
-        last_week = (to_us // DAY_US + _REACH_DAYS - _A_MONDAY) // 7
-        mondays = _A_MONDAY + 7 * np.arange(first_week, last_week + 1)
-        midnights = (mondays[:, None] + self._day[None, :]) * DAY_US
-        opens = self._offsets.utc_us((midnights + self._start_us).ravel())
-        closes = self._offsets.utc_us((midnights + self._end_us).ravel())
-        return _union(opens, closes)
+        first_day, last_day = from_us // DAY_US - _REACH_DAYS, to_us // DAY_US + _REACH_DAYS
+        if self._is_plain:
+            mondays = _A_MONDAY + 7 * np.arange((first_day - _A_MONDAY) // 7, (last_day - _A_MONDAY) // 7 + 1)
+            midnights = (mondays[:, None] + self._day[None, :]) * DAY_US
+            opens, closes = (midnights + self._start_us).ravel(), (midnights + self._end_us).ravel()
+        else:
+            spans = wall_spans(self.hours, first_day, last_day)
+            opens, closes = spans.day * DAY_US + spans.start_us, spans.day * DAY_US + spans.end_us
+        return _union(self._offsets.utc_us(opens), self._offsets.utc_us(closes))
+
+    def _closures(self) -> Intervals:
+        ends = np.array([(each.from_us, each.to_us) for each in self.hours.closures], np.int64).reshape(-1, 2)
+        return _union(ends[:, 0], ends[:, 1])
+
+
+def _prepared(from_us: int, to_us: int, opens: Int64s, closes: Int64s) -> OpenTime:
+    before = np.concatenate((NO_INTS, [0], np.cumsum(closes - opens)))
+    ends = (*closes[:1].tolist(), *closes[-1:].tolist())
+    least_us, greatest_us = min(from_us, to_us, *ends), max(from_us, to_us, *ends) + 1
+    return OpenTime(from_us, to_us, np.append(opens, _ALWAYS), closes, before, least_us, greatest_us)
 
 
 def _union(opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
@@ -238,6 +259,23 @@ def _union(opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
     starts = np.flatnonzero(np.append(True, opens[1:] > reach[:-1])) if len(opens) else NO_INTS
     ends = np.append(starts[1:] - 1, len(opens) - 1) if len(opens) else NO_INTS
     return opens[starts], reach[ends]
+
+
+def _common(one: Intervals, other: Intervals) -> Intervals:
+    """What two unions have in common, as a union."""
+    opens, closes = one
+    first = np.searchsorted(other[1], opens, side="right")
+    end = np.searchsorted(other[0], closes, side="left")
+    pairs = np.repeat(np.arange(len(opens)), np.maximum(end - first, 0))
+    nth = np.arange(len(pairs)) - np.searchsorted(pairs, pairs, side="left") + first[pairs]
+    return np.maximum(opens[pairs], other[0][nth]), np.minimum(closes[pairs], other[1][nth])
+
+
+def _without(one: Intervals, other: Intervals) -> Intervals:
+    """What is left of a union without another."""
+    least, greatest = -_ALWAYS, _ALWAYS
+    gaps = np.concatenate(([least], other[1])), np.concatenate((other[0], [greatest]))
+    return _common(one, gaps)
 
 
 @lru_cache(maxsize=65_536)

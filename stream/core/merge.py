@@ -15,7 +15,6 @@ Stores are merged many at a time, in array operations over all their polls, and 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -24,9 +23,7 @@ from schemas.opening_hours import OpeningHours
 from schemas.summaries import NO_POLL, PACKED_PER_DAY, DayCounts, Summaries
 from schemas.values import DAY_US
 from stream.core.changes import Polls, changes_before, derive_changes, owners, run_lasts, run_starts
-
-_NEVER: Final = 1 << 22
-"""A UTC day after all others."""
+from stream.core.wall_hours import NEVER
 
 LoadDayBlocks = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
 """Hands out the packed polls in the day block of store `stores[i]` and UTC day `days[i]`, ascending, one block
@@ -37,13 +34,13 @@ after the other; and how many each has, 0 where there is none."""
 class UpdateColumns:
     """What was said of some stores.
 
-    `forgets`: whether the polls of before are forgotten. `opening_hours`: by store, those that hold from now on,
-    and for all of the past (rule 2.2); also known ones, to derive everything again. `packed`: polls in any order
-    and with any repeats, those of store i from `first[i]` up to `first[i + 1]`.
+    `forgets`: whether the polls of before are forgotten. `opening_hours`: by store, those that hold from now on and
+    for the past (rule 2.2), and the UTC day from which all is derived again. `packed`: polls in any order and with any
+    repeats, those of store i from `first[i]` up to `first[i + 1]`.
     """
 
     forgets: Bools
-    opening_hours: Mapping[int, OpeningHours]
+    opening_hours: Mapping[int, tuple[OpeningHours, int]]
     first: Int64s
     packed: Int64s
 
@@ -109,9 +106,11 @@ def merge(
     dropped_stores, dropped_days = of_day[~retained_.is_kept], day[~retained_.is_kept]
 
     fresh_of, fresh = of_poll[retained_.is_fresh], updates.packed[retained_.is_fresh]
-    first_day = np.full(len(summaries.latest), _NEVER)
+    first_day = np.full(len(summaries.latest), NEVER)
     np.minimum.at(first_day, fresh_of, fresh // PACKED_PER_DAY)
-    for whole in (list(updates.opening_hours), dropped_stores, retained_.baseline != summaries.baseline):
+    for store, (_, since_day) in updates.opening_hours.items():
+        first_day[store] = min(first_day[store], max(since_day, retained_.floor_day[store]))
+    for whole in (dropped_stores, retained_.baseline != summaries.baseline):
         first_day[whole] = retained_.floor_day[whole]
 
     is_before = retained_.is_kept & (day < first_day[of_day])
@@ -153,13 +152,13 @@ def retained(packed: Int64s, baseline: int, retention_days: int) -> Int64s:
     return packed if baseline == NO_POLL else np.concatenate(([baseline], packed))
 
 
-def _with_hours(summaries: Summaries, opening_hours: Mapping[int, OpeningHours]) -> Summaries:
+def _with_hours(summaries: Summaries, opening_hours: Mapping[int, tuple[OpeningHours, int]]) -> Summaries:
     """The summaries with other opening hours of some stores."""
     if not opening_hours:
         return summaries
     hours_of = summaries.hours_of.copy()
     hours_of[list(opening_hours)] = len(summaries.opening_hours) + np.arange(len(opening_hours))
-    every = [*summaries.opening_hours, *opening_hours.values()]
+    every = [*summaries.opening_hours, *(hours for hours, _ in opening_hours.values())]
     return replace(summaries, opening_hours=every, hours_of=hours_of)
 
 

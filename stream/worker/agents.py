@@ -26,7 +26,7 @@ from schemas.events.hours import decode_hours
 from schemas.events.many_polls import NO_REJECTS, RejectedPolls, Rejects
 from schemas.events.polls import ACCEPT_LOSS_HEADER, decode_polls
 from schemas.events.zones import decode_zone
-from schemas.opening_hours import Week
+from schemas.opening_hours import StoreHours
 from schemas.stamps import LastSaid, Stamp, stamp_header, stamp_in
 from schemas.topics import DEAD_LETTERS, HOURS, MAX_RECORD_BYTES, POLLS, ZONES
 from schemas.values import MAX_STORE_ID_BYTES, Rejected, RejectReason, StoreId
@@ -84,16 +84,16 @@ def _add_polls(
         write_behind.add_polls(partition, store_id, packed)
 
 
-def _read_week(record: Record, _: Origin) -> tuple[StoreId, Week | None, Rejects]:
+def _read_hours(record: Record, _: Origin) -> tuple[StoreId, StoreHours | None, Rejects]:
     return *decode_hours(record.key, record.value), NO_REJECTS
 
 
-def _add_week(
-    write_behind: WriteBehind, partition: int, store_id: StoreId, week: Week | None, origin: Origin
+def _add_hours(
+    write_behind: WriteBehind, partition: int, store_id: StoreId, hours: StoreHours | None, origin: Origin
 ) -> None:
     updates = write_behind.updates_of(partition, store_id)
-    updates.week = updates.week or LastSaid()
-    (updates.week.say_stray if origin.is_copy else updates.week.say_direct)(origin.stamp, week)
+    updates.hours = updates.hours or LastSaid()
+    (updates.hours.say_stray if origin.is_copy else updates.hours.say_direct)(origin.stamp, hours)
 
 
 def _read_zone(record: Record, _: Origin) -> tuple[StoreId, str | None, Rejects]:
@@ -110,7 +110,7 @@ def _add_zone(
 
 INTAKES: Final = (
     Intake(POLLS, _read_polls, _add_polls),
-    Intake(HOURS, _read_week, _add_week),
+    Intake(HOURS, _read_hours, _add_hours),
     Intake(ZONES, _read_zone, _add_zone),
 )
 

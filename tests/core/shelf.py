@@ -18,6 +18,8 @@ from schemas.rows.summaries import (
 from schemas.summaries import StoreSummary
 from schemas.values import Poll, pack_poll
 from stream.core.merge import UpdateColumns, merge
+from stream.core.wall_hours import first_difference
+from tests.builders import opening_hours
 
 Row = bytes
 DayBlocks = dict[int, bytes]
@@ -30,6 +32,7 @@ class Shelf:
         self._summary = EMPTY_SUMMARY
         self._day_blocks: DayBlocks = {}
         self._retention_days = retention_days
+        self.read: set[int] = set()
         if zone is not None or week is not None:
             self.set_hours(zone, week)
 
@@ -41,6 +44,12 @@ class Shelf:
     def bytes(self) -> tuple[bytes, DayBlocks]:
         return self._summary, self._day_blocks
 
+    def days_read_by(self, change: Callable[[], object]) -> set[int]:
+        """The days whose blocks a change reads."""
+        self.read = set()
+        change()
+        return self.read
+
     def load(self, days: Iterable[int]) -> Int64s:
         known = [day for day in days if day in self._day_blocks]
         return decode_day_blocks(known, [self._day_blocks[day] for day in known])[0]
@@ -50,7 +59,11 @@ class Shelf:
         return self
 
     def set_hours(self, zone: str | None, week: Week | None) -> "Shelf":
-        merge_together([self], [[]], {0: OpeningHours(zone, week)}, retention_days=self._retention_days)
+        merge_together([self], [[]], {0: opening_hours(zone, week)}, retention_days=self._retention_days)
+        return self
+
+    def set_all_hours(self, hours: OpeningHours) -> "Shelf":
+        merge_together([self], [[]], {0: hours}, retention_days=self._retention_days)
         return self
 
     def forget_polls(self) -> None:
@@ -60,6 +73,11 @@ class Shelf:
     def add_but_crash(self, polls: Iterable[Poll], rows_written: int) -> None:
         """Merge polls, of whose rows only the first few are written (see stream.core.merge.Merged)."""
         merge_together([self], [list(polls)], retention_days=self._retention_days, rows_written=rows_written)
+
+    def read_block(self, day: int) -> Row:
+        """The block of a day; notes that it was read."""
+        self.read.add(day)
+        return self._day_blocks.get(day, EMPTY_DAY_BLOCK)
 
     def writes(
         self, summary: Row, dropped: Iterable[int], day_blocks: DayBlocks
@@ -87,18 +105,22 @@ def merge_together(
 
     def load(stores: Int64s, days: Int64s) -> tuple[Int64s, Int64s]:
         day_blocks = zip(stores.tolist(), days.tolist(), strict=True)
-        values = [shelves[store].bytes[1].get(day, EMPTY_DAY_BLOCK) for store, day in day_blocks]
+        values = [shelves[store].read_block(day) for store, day in day_blocks]
         return decode_day_blocks(days.tolist(), values)
 
+    values = [shelf.bytes[0] for shelf in shelves]
+    known = [decode_summary(value).hours for value in values]
     updates = UpdateColumns(
         forgets=np.array(forgets or [False] * len(shelves)),
-        opening_hours=opening_hours or {},
+        opening_hours={
+            store: (hours, first_difference(known[store], hours))
+            for store, hours in (opening_hours or {}).items()
+        },
         first=np.cumsum([0, *map(len, polls)]),
         packed=np.array(
             [pack_poll(poll.at_us, poll.status) for of_store in polls for poll in of_store], np.int64
         ),
     )
-    values = [shelf.bytes[0] for shelf in shelves]
     merged = merge(decode_summaries(values), decode_day_counts(values), updates, load, retention_days)
     written = encode_day_blocks(merged.day_blocks.days, merged.day_blocks.counts, merged.day_blocks.packed)
     summaries = encode_summaries(merged.summaries, merged.days)

@@ -9,7 +9,7 @@ import pytz
 from schemas.opening_hours import OpeningHours, week_of
 from schemas.values import DAY_US, HOUR_US
 from stream.core.calendar import Calendar, OpenTimes, offsets_of
-from tests.builders import local, rows, utc
+from tests.builders import local, opening_hours, rows, utc
 from tests.strategies import ZONES, clock_changes
 
 
@@ -44,7 +44,7 @@ def test_local_midnights_stand_where_local_days_begin() -> None:
 def test_stacked_calendars_read_as_each_of_them_alone() -> None:
     weeks = ((), week_of(rows("Mon-Fri 09:00-17:00")), week_of(rows("Sat 22:00-04:00")))
     calendars = [
-        Calendar(OpeningHours(zone, week))
+        Calendar(opening_hours(zone, week))
         for zone in ("America/New_York", "Asia/Kathmandu")
         for week in weeks
     ]

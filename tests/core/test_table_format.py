@@ -157,6 +157,7 @@ def summary_with(hours: bytes) -> bytes:
         (b"Ss1", summary_with(b"\1\1"), "opening hours of 2 bytes"),
         (b"Ss1", summary_with(b"\1\1\0\0" + bytes(9)), "opening hours of 13 bytes, 0 of a zone"),
         (b"Ss1", summary_with(b"\1\0\4\0UTC"), "opening hours of 7 bytes, 4 of a zone"),
+        (b"Ss1", summary_with(b"\2\0\0\0"), "opening hours of 4 bytes, 0 of a zone"),
         (b"Ss1", summary_with(b"\1\0\3\0UTC" + bytes(10)), "opening hours of 17 bytes, 3 of a zone"),
         (day_blocks_prefix(S1) + bytes(4), b"\1" + bytes(9), "a day block of 10 bytes"),
         (b"Mstamps\0s1", STAMPS_V1[:-1], "stamps of 80 bytes"),
@@ -171,7 +172,7 @@ def test_a_row_that_none_of_ours_can_be_is_malformed(key: bytes | None, value: b
     ("key", "value", "what"),
     [
         (b"Ss1", b"\3" + EMPTY_V1[1:], "summary has format 3, this storepulse reads up to 2"),
-        (b"Ss1", summary_with(b"\2\0\0\0"), "opening hours has format 2, this storepulse reads up to 1"),
+        (b"Ss1", summary_with(b"\3\0\0\0"), "opening hours has format 3, this storepulse reads up to 2"),
         (day_blocks_prefix(S1) + bytes(4), b"\2", "day block has format 2, this storepulse reads up to 1"),
         (b"Mstamps\0s1", b"\2" + STAMPS_V1[1:], "stamps has format 2, this storepulse reads up to 1"),
         (b"Mstamps\0s1", b"\2", "stamps has format 2, this storepulse reads up to 1"),

@@ -18,6 +18,7 @@ import pytest
 from schemas.events.hours import encode_hours
 from schemas.events.polls import encode_poll
 from schemas.events.zones import encode_zone
+from schemas.opening_hours import plain_hours, week_of
 from schemas.positions import Positions
 from schemas.settings import Settings
 from schemas.topics import HOURS, POLLS, ZONES
@@ -55,7 +56,11 @@ def load(state: Path, seed: int) -> Iterator[None]:
                         case 0:
                             sink.send(POLLS, store, None)
                         case 1:
-                            sink.send(HOURS, store, encode_hours(store, tuple(rows(random_week(random_)))))
+                            sink.send(
+                                HOURS,
+                                store,
+                                encode_hours(store, plain_hours(week_of(rows(random_week(random_))))),
+                            )
                         case 2:
                             sink.send(ZONES, store, encode_zone(store, "Asia/Tokyo"))
                     sink.flush()

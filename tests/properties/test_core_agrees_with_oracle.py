@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.opening_hours import OpeningHours, Week
+from schemas.opening_hours import Week
 from schemas.rows.summaries import decode_summaries
 from schemas.values import Poll, Status, StoreId
 from stream.core.totals import totals
 from stream.core.windows import windows
-from tests.builders import row_texts, status_words
+from tests.builders import opening_hours, row_texts, status_words
 from tests.core.shelf import Shelf, merge_together
 from tests.oracle import oracle_uptime_us
 from tests.profiles import examples
@@ -79,15 +79,15 @@ def test_stores_merged_together_become_what_each_becomes_alone(
     together, alone = [Shelf() for _ in every], [Shelf() for _ in every]
     for _ in range(data.draw(st.integers(1, 3))):
         updates = [data.draw(st.permutations(case.polls))[: data.draw(st.integers(0, 6))] for case in every]
-        opening_hours = {
-            store: OpeningHours(case.zone, case.week)
+        said = {
+            store: opening_hours(case.zone, case.week)
             for store, case in enumerate(every)
             if data.draw(st.booleans())
         }
         forgets = [data.draw(st.integers(0, 9)) == 0 for _ in every]
-        merge_together(together, updates, opening_hours, forgets=forgets)
+        merge_together(together, updates, said, forgets=forgets)
         for store, shelf in enumerate(alone):
-            mine = {0: opening_hours[store]} if store in opening_hours else {}
+            mine = {0: said[store]} if store in said else {}
             merge_together([shelf], [updates[store]], mine, forgets=[forgets[store]])
     assert [shelf.bytes for shelf in together] == [shelf.bytes for shelf in alone]
 

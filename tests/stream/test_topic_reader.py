@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.events.hours import encode_hours
 from schemas.events.polls import ACCEPT_LOSS_HEADER, encode_poll
 from schemas.events.zones import encode_zone
-from schemas.opening_hours import week_of
+from schemas.opening_hours import plain_hours, week_of
 from schemas.rows.day_blocks import day_blocks_prefix, decode_day_blocks
 from schemas.rows.losses import decode_losses, loss_key
 from schemas.rows.positions import POSITIONS_KEY
@@ -391,7 +391,7 @@ async def test_a_stray_that_is_sent_on_late_and_often_overrules_only_what_was_wr
 async def test_hours_obey_the_same_rule_and_so_does_forgetting_them(fleet: Fleet) -> None:
     """A week at noon, a stray null a millisecond later, an older week that a slow clock wrote behind the first."""
     week, older = rows("Mon 09:00-17:00"), rows("Tue 09:00-17:00")
-    fleet.send(HOURS, HOME, encode_hours(S1, week))
+    fleet.send(HOURS, HOME, encode_hours(S1, plain_hours(week_of(week))))
     await fleet.read(HOURS, HOME)
     await fleet.flush()
     assert fleet.summary().hours.week == week_of(week)
@@ -401,11 +401,11 @@ async def test_hours_obey_the_same_rule_and_so_does_forgetting_them(fleet: Fleet
     await fleet.read(HOURS, HOME)
     await fleet.flush()
     assert fleet.table.get(HOME, summary_key(S1)) is None
-    fleet.send(HOURS, HOME, encode_hours(S1, older), at_ms=NOON_MS - 1000)
+    fleet.send(HOURS, HOME, encode_hours(S1, plain_hours(week_of(older))), at_ms=NOON_MS - 1000)
     await fleet.read(HOURS, HOME)
     await fleet.flush()
     assert fleet.table.get(HOME, summary_key(S1)) is None
-    fleet.send(HOURS, HOME, encode_hours(S1, older), at_ms=NOON_MS + 2)
+    fleet.send(HOURS, HOME, encode_hours(S1, plain_hours(week_of(older))), at_ms=NOON_MS + 2)
     await fleet.read(HOURS, HOME)
     await fleet.flush()
     assert fleet.summary().hours.week == week_of(older)
@@ -453,7 +453,7 @@ async def test_a_null_in_the_wrong_partition_is_a_dead_letter_that_says_where_it
     assert fleet.polls() == 1
 
 
-@pytest.mark.parametrize(("topic", "value"), [(ZONES, ZONE), (HOURS, encode_hours(S1, []))])
+@pytest.mark.parametrize(("topic", "value"), [(ZONES, ZONE), (HOURS, encode_hours(S1, plain_hours(())))])
 async def test_a_null_of_hours_or_zones_is_sent_on(fleet: Fleet, topic: str, value: bytes) -> None:
     fleet.send(topic, HOME, value)
     fleet.send(topic, ASTRAY, None, at_ms=NOON_MS + 1)

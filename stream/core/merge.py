@@ -35,8 +35,8 @@ class UpdateColumns:
     """What was said of some stores.
 
     `forgets`: whether the polls of before are forgotten. `opening_hours`: by store, those that hold from now on and
-    for the past (rule 2.2), and the UTC day from which all is derived again. `packed`: polls in any order and with any
-    repeats, those of store i from `first[i]` up to `first[i + 1]`.
+    for the past (rule 2.2), and the UTC day from which all is derived again. `packed`: polls in any order and with
+    any repeats, those of store i from `first[i]` up to `first[i + 1]`.
     """
 
     forgets: Bools

@@ -17,6 +17,7 @@ from query_api.snapshots.reader import Reader
 from schemas.events.hours import decode_hours
 from schemas.events.polls import decode_polls
 from schemas.events.zones import decode_zone
+from schemas.opening_hours import plain_hours
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS, POLLS
 from scripts.cli import main as cli
@@ -165,12 +166,12 @@ def test_every_call_is_listed(api: FastAPI) -> None:
 
 def test_the_examples_of_records_are_accepted() -> None:
     examples = blocks(DOCS / "topics.md", "json")
-    assert len(examples) == 4
+    assert len(examples) == 5
     for text in examples:
         example: dict[str, Any] = json.loads(text)
         key, value = example["store_id"].encode(), text.encode()
-        if "hours" in example:
-            assert decode_hours(key, value)[1]
+        if "hours" in example or "weekly" in example:
+            assert decode_hours(key, value)[1] != plain_hours(())
         elif "timezone_str" in example:
             assert decode_zone(key, value)[1]
         else:

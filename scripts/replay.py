@@ -22,8 +22,8 @@ from schemas.opening_hours import plain_hours
 from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
-from scripts.csv_input import InputFolder, RejectsWriter
-from scripts.csv_input.hours import read_hours
+from scripts.csv_input import InputFolder, Reject, RejectsWriter
+from scripts.csv_input.all_hours import read_all_hours
 from scripts.csv_input.polls import iter_polls
 from scripts.csv_input.zones import read_zones
 from stream.brokers.sink import Sink
@@ -45,12 +45,13 @@ class Counting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What a replay sent, stores whose hours lost a row, and how far the topics then reached."""
+    """What a replay sent, stores whose hours lost a row, CSVs of no known name, and how far the topics then reached."""
 
     polls: int
     weeks: int
     zones: int
     partly_rejected_weeks: list[StoreId]
+    unread: tuple[str, ...]
     positions: Positions
 
 
@@ -58,22 +59,37 @@ def replay(
     folder: InputFolder, sink: Sink, rejects: RejectsWriter, progress: Counting, speed: float | None = None
 ) -> ReplaySummary:
     """Send everything in `folder`. Raises CsvInputError (StrictStop too) and the broker's errors."""
-    weeks, partly = _send_hours(folder.hours, sink, rejects)
+    latest_us = time.time_ns() // 1000 + MAX_AHEAD_US
+    weeks, partly = _send_hours(folder, latest_us, sink, rejects)
     zones = _send_zones(folder.zones, sink, rejects)
-    frames = iter_polls(folder.polls, time.time_ns() // 1000 + MAX_AHEAD_US, rejects)
+    frames = iter_polls(folder.polls, latest_us, rejects)
     polls = (
         _send_bulk(frames, sink, progress) if speed is None else _send_timed(frames, sink, progress, speed)
     )
-    return ReplaySummary(polls, weeks, zones, partly, sink.flush())
+    return ReplaySummary(polls, weeks, zones, partly, folder.unread, sink.flush())
 
 
-def _send_hours(path: Path | None, sink: Sink, rejects: RejectsWriter) -> tuple[int, list[StoreId]]:
-    if path is None:
-        return 0, []
-    hours = read_hours(path, rejects)
-    for store_id, week in hours.weeks.items():
-        sink.send(HOURS, store_id, encode_hours(store_id, plain_hours(week)))
-    return len(hours.weeks), sorted(hours.stores_with_bad_rows)
+def _send_hours(
+    folder: InputFolder, latest_us: int, sink: Sink, rejects: RejectsWriter
+) -> tuple[int, list[StoreId]]:
+    every = read_all_hours(folder, lambda: _named_elsewhere(folder, latest_us), rejects)
+    for store_id, hours in every.hours.items():
+        sink.send(HOURS, store_id, encode_hours(store_id, hours))
+    return len(every.hours), sorted(every.stores_with_bad_rows)
+
+
+def _named_elsewhere(folder: InputFolder, latest_us: int) -> set[StoreId]:
+    """The stores that good rows of polls and zones name. Both files are read for this; their bad rows are told later."""
+
+    def ignore(_: Reject) -> None:
+        pass
+
+    found: set[StoreId] = set()
+    if folder.zones is not None:
+        found.update(read_zones(folder.zones, ignore))
+    for frame in iter_polls(folder.polls, latest_us, ignore):
+        found.update(frame["store_id"].unique().to_list())
+    return found
 
 
 def _send_zones(path: Path | None, sink: Sink, rejects: RejectsWriter) -> int:

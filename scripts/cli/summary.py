@@ -17,6 +17,9 @@ def say_summary(progress: Progress, summary: ReplaySummary, rejects: RejectsWrit
     progress.say(
         f"sent {summary.polls:,} polls, the hours of {summary.weeks:,} stores, {summary.zones:,} zones"
     )
+    if summary.unread:
+        names = ", ".join(summary.unread[:_MAX_NAMED]) + (" …" if len(summary.unread) > _MAX_NAMED else "")
+        progress.say(f"not read, because no file of a folder has that name: {names}")
     if rejects.total:
         reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in rejects.counts.most_common())
         progress.say(f"turned away {rejects.total:,} lines: {reasons}")

@@ -6,11 +6,12 @@ each with its file, line number and reason. Must not know: topics, brokers, or w
     folder   which files there are
     blocks   a file as blocks of whole lines, decompressed, in bounded memory
     table    blocks → rows: columns for the regular lines, a careful parser for each odd one
-    polls, hours, zones   what the rows of each file mean
+    polls, hours, zones, special_days, closures   what the rows of each file mean
+    all_hours  the files on hours put together, store by store
     rejects  where the bad lines go
     errors   what stops the reading of a file altogether
 
-The readers of the three files bring polars with them; who needs one imports it from its module.
+The readers of the files bring polars with them; who needs one imports it from its module.
 """
 
 from scripts.csv_input.errors import (
@@ -18,8 +19,10 @@ from scripts.csv_input.errors import (
     CorruptFile,
     CsvInputError,
     EmptyFile,
+    HoursMissing,
     MissingFolder,
     MissingPolls,
+    NearlyNamed,
     TwoForms,
     UnreadableFile,
 )
@@ -31,9 +34,11 @@ __all__ = [
     "CorruptFile",
     "CsvInputError",
     "EmptyFile",
+    "HoursMissing",
     "InputFolder",
     "MissingFolder",
     "MissingPolls",
+    "NearlyNamed",
     "Reject",
     "RejectSink",
     "RejectsWriter",

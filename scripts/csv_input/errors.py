@@ -4,6 +4,8 @@
     ├── MissingFolder    the folder is not there, or is not a folder
     ├── MissingPolls     no store_status.csv in it, in any form
     ├── TwoForms         one file stands there both plain and compressed
+    ├── HoursMissing     special days or closures, and no menu_hours.csv
+    ├── NearlyNamed      a file whose name is nearly one of ours
     ├── UnreadableFile   the system will not let us read it
     ├── CorruptFile      compressed, but damaged or cut off
     ├── EmptyFile        not even a header
@@ -45,6 +47,26 @@ class TwoForms(CsvInputError):
         names = ", ".join(path.name for path in paths)
         super().__init__(f"{paths[0].parent}: {names} are forms of one file. Keep one, move the others away.")
         self.paths = tuple(paths)
+
+
+class HoursMissing(CsvInputError):
+    """`folder` holds special days or closures, and no weekly hours."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder}: special_days.csv or closures.csv stand there without menu_hours.csv, which would make every "
+            "store open all day but for them. Add menu_hours.csv; one with its header alone says so on purpose."
+        )
+        self.folder = folder
+
+
+class NearlyNamed(CsvInputError):
+    """`path` is named nearly as the file that was `meant`."""
+
+    def __init__(self, path: Path, meant: str) -> None:
+        super().__init__(f"{path}: not a name that is read. If {meant} is meant, rename it; else move it away.")
+        self.path = path
+        self.meant = meant
 
 
 class UnreadableFile(CsvInputError):

@@ -40,7 +40,8 @@ Result = TypeVar("Result")
 class Layout:
     """What a file holds.
 
-    `columns`: the wanted columns, each with every name that it may have. `schema`: the columns of the rows.
+    `columns`: the wanted columns, each with every name that it may have. `optional`: likewise, behind them; one that is
+    not there reads as empty. `schema`: the columns of the rows.
     `values`: from a frame of texts (named by the first names of `columns`) the columns of `schema`, and
     `sure`, true where they are exactly what `parse` would give. `parse`: from the texts of one line its row,
     or Rejected.
@@ -50,6 +51,7 @@ class Layout:
     schema: Mapping[str, type[pl.DataType]]
     values: Callable[[pl.DataFrame], pl.DataFrame]
     parse: Callable[..., tuple[Any, ...]]
+    optional: Sequence[Sequence[str]] = ()
 
 
 def iter_rows(path: Path, layout: Layout, sink: RejectSink) -> Iterator[pl.DataFrame]:
@@ -129,21 +131,24 @@ class _Table:
             names = [name.strip() for name in split(header)]
         except Rejected:
             names = []
-        places = {
-            known[0]: [at for at, name in enumerate(names) if name in known] for known in layout.columns
-        }
-        missing = [name for name, found in places.items() if not found]
+        wanted = (*layout.columns, *layout.optional)
+        places = {known[0]: [at for at, name in enumerate(names) if name in known] for known in wanted}
+        needed = {known[0] for known in layout.columns}
+        missing = [name for name, found in places.items() if name in needed and not found]
         repeated = [name for name, found in places.items() if len(found) > 1]
         if missing or repeated:
             raise BadHeader(path, header[:LONGEST_TEXT], missing, repeated)
         self._width = len(names)
-        self._places = {name: found[0] for name, found in places.items()}
+        self._places = {name: found[0] for name, found in places.items() if found}
+        self._absent = [name for name, found in places.items() if not found]
+        self._order = list(places)
 
     def part(self, data: bytes) -> _Part:
         """The columnar path, for all lines of a block at once."""
         block = Block(data)
         fields = block.fields(self._width, self._places)
-        values = self._layout.values(fields.drop("is_plain"))
+        empty = [pl.lit("").alias(name) for name in self._absent]
+        values = self._layout.values(fields.drop("is_plain").with_columns(*empty))
         sure = (fields["is_plain"] & values["sure"]).fill_null(False)
         return _Part(block, values.select(*self._layout.schema), sure)
 
@@ -175,4 +180,5 @@ class _Table:
         fields = split(text)
         if len(fields) != self._width:
             raise Rejected(RejectReason.BROKEN_LINE, text)
-        return self._layout.parse(*(fields[at] for at in self._places.values()))
+        texts = {name: fields[at] for name, at in self._places.items()}
+        return self._layout.parse(*(texts.get(name, "") for name in self._order))

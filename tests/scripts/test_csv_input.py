@@ -404,6 +404,12 @@ def test_a_bad_line_takes_no_neighbour_with_it(tmp_path: Path, lines: list[tuple
 HOURS = "store_id,dayOfWeek,start_time_local,end_time_local\n"
 
 
+def weeks_of(hours: Hours) -> dict[str, Week]:
+    """The weeks of stores that have undated hours alone."""
+    assert all(week.valid_from is None for weekly in hours.weekly.values() for week in weekly)
+    return {store_id: weekly[0].rows for store_id, weekly in hours.weekly.items()}
+
+
 def test_rows_of_a_store_are_put_together_wherever_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "menu_hours.csv"
     path.write_text(
@@ -412,7 +418,7 @@ def test_rows_of_a_store_are_put_together_wherever_they_stand(tmp_path: Path) ->
         + "a,1,09:00:00,24:00:00\n a ,0,07:00:00,08:00:00\n"
     )
     hours = read_hours(path, no_reject)
-    assert hours.weeks == {
+    assert weeks_of(hours) == {
         "a": (
             HoursRow(0, 25_200_000_000, 28_800_000_000),
             HoursRow(0, 79_200_000_000, 7_200_500_000),
@@ -432,7 +438,7 @@ def test_a_bad_row_leaves_the_stores_other_rows_and_names_the_store(tmp_path: Pa
     )
     rejects: list[Reject] = []
     hours = read_hours(path, rejects.append)
-    assert hours.weeks == {"a": (HoursRow(0, 32_400_000_000, 61_200_000_000),)}
+    assert weeks_of(hours) == {"a": (HoursRow(0, 32_400_000_000, 61_200_000_000),)}
     assert hours.stores_with_bad_rows == {"a", "b", "d"}
     assert [(reject.line, reject.reason) for reject in rejects] == [
         (3, RejectReason.BAD_DAY),
@@ -461,7 +467,7 @@ def test_the_last_good_zone_of_a_store_counts(tmp_path: Path) -> None:
 def test_files_with_a_header_alone_hold_no_hours_and_no_zones(tmp_path: Path) -> None:
     (tmp_path / "menu_hours.csv").write_text(HOURS)
     (tmp_path / "timezones.csv").write_text("store_id,timezone_str")
-    assert read_hours(tmp_path / "menu_hours.csv", no_reject).weeks == {}
+    assert read_hours(tmp_path / "menu_hours.csv", no_reject).weekly == {}
     assert read_zones(tmp_path / "timezones.csv", no_reject) == {}
 
 
@@ -531,7 +537,7 @@ def test_the_full_data_has_its_known_counts() -> None:
     assert polls.height == 1_822_080
     assert polls["store_id"].n_unique() == 14_092
     assert polls["at_us"].max() == 1_674_670_402_479_220  # 2023-01-25 18:13:22.47922
-    assert len(set(polls["store_id"]) | set(hours.weeks) | set(zones)) == 14_228
-    assert len(set(polls["store_id"]) - set(hours.weeks)) == 3_094
+    assert len(set(polls["store_id"]) | set(hours.weekly) | set(zones)) == 14_228
+    assert len(set(polls["store_id"]) - set(hours.weekly)) == 3_094
     assert len(set(polls["store_id"]) - set(zones)) == 644
     assert len(set(zones.values())) == 11

@@ -18,7 +18,6 @@ import polars as pl
 from schemas.events.hours import encode_hours
 from schemas.events.polls import MAX_AHEAD_US, encode_poll, encode_polls
 from schemas.events.zones import encode_zone
-from schemas.opening_hours import plain_hours
 from schemas.positions import Positions
 from schemas.topics import HOURS, POLLS, ZONES
 from schemas.values import SECOND_US, Status, StoreId, format_timestamp
@@ -45,7 +44,7 @@ class Counting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplaySummary:
-    """What a replay sent, stores whose hours lost a row, CSVs of no known name, and how far the topics then reached."""
+    """What a replay sent, stores whose hours lost a row, CSVs that were not read, how far the topics reached."""
 
     polls: int
     weeks: int
@@ -79,7 +78,7 @@ def _send_hours(
 
 
 def _named_elsewhere(folder: InputFolder, latest_us: int) -> set[StoreId]:
-    """The stores that good rows of polls and zones name. Both files are read for this; their bad rows are told later."""
+    """The stores that good rows of polls and zones name. Bad rows of both files are told when they are sent."""
 
     def ignore(_: Reject) -> None:
         pass

@@ -177,8 +177,8 @@ MUTANTS: Final = (
     Mutant(
         "another baseline derives nothing again",
         "stream/core/merge.py",
-        ", dropped_stores, retained_.baseline != summaries.baseline)",
-        ", dropped_stores)",
+        "for whole in (dropped_stores, retained_.baseline != summaries.baseline):",
+        "for whole in (dropped_stores,):",
         "tests/core/test_merge_edges.py::test_a_poll_below_the_floor_of_polls_known_before_is_the_baseline_and_derives_all_again",
     ),
     Mutant(
@@ -405,6 +405,28 @@ MUTANTS: Final = (
         "Event.FLUSH_ENDS_MORE_WAITS: {_Q: _Q, _B: _B, _G: _G, _D: _D}",
         "tests/stream/test_flush_timing.py",
     ),
+    # stream/core/wall_hours.py
+    Mutant(
+        "the rest of a night stays when the night before is special",
+        "stream/core/wall_hours.py",
+        "belongs_to = np.where(is_rest, weekly.day - 1, weekly.day)",
+        "belongs_to = weekly.day",
+        "tests/properties/test_hours_over_time.py::test_open_time_uptime_and_what_is_excluded_are_the_oracles",
+    ),
+    Mutant(
+        "a row that ends a second before 23:59 reaches midnight",
+        "stream/core/wall_hours.py",
+        "_NEAR_MIDNIGHT_US: Final = DAY_US - MINUTE_US",
+        "_NEAR_MIDNIGHT_US: Final = DAY_US - MINUTE_US - 1_000_000",
+        "tests/core/test_wall_hours.py",
+    ),
+    Mutant(
+        "a dated change derives again from its own day alone",
+        "stream/core/wall_hours.py",
+        "days = [day - _REACH_DAYS for day in dates]",
+        "days = [day + 1 for day in dates]",
+        "tests/properties/test_hours_over_time.py::test_a_single_special_day_is_derived_again_wherever_its_date_lies",
+    ),
     # stream/worker/high_water.py
     Mutant(
         "the last slice alone says whether to count",
@@ -432,8 +454,8 @@ MUTANTS: Final = (
     Mutant(
         "a week that does not hold is taken",
         "stream/worker/updates.py",
-        "week = said_week if is_new else UNCHANGED",
-        "week = said_week",
+        "hours = said_hours if is_new else UNCHANGED",
+        "hours = said_hours",
         "tests/stream/test_topic_reader_edges.py::test_a_stray_week_overrules_only_what_was_written_before_it",
     ),
     Mutant(

@@ -34,9 +34,10 @@ class AllHours:
 def read_all_hours(
     folder: InputFolder, others: Callable[[], Iterable[StoreId]], sink: RejectSink
 ) -> AllHours:
-    """What the files of `folder` say of hours. `others`: the stores that its other files name; asked where `*` stands.
+    """What the files of `folder` say of hours.
 
-    Raises HoursMissing, and as the readers of the files do.
+    `others`: the stores that its other files name; asked where `*` stands. Raises HoursMissing, and as the readers
+    of the files do.
     """
     if folder.hours is None and (folder.special_days or folder.closures):
         raise HoursMissing(folder.polls.parent)

@@ -19,8 +19,8 @@ _SCHEMA: Final = {"store_id": pl.String, "from_us": pl.Int64, "to_us": pl.Int64,
 def read_closures(path: Path, sink: RejectSink) -> dict[StoreId, set[Closure]]:
     """The closures in `path`, by store (special_days.EVERY_STORE: of all).
 
-    Bad lines go to `sink` as they are met; what it raises ends the reading. Raises a CsvInputError where the file as a
-    whole is at fault.
+    Bad lines go to `sink` as they are met; what it raises ends the reading. Raises a CsvInputError where the file
+    as a whole is at fault.
     """
     found: dict[StoreId, set[Closure]] = {}
     for frame in iter_rows(path, _LAYOUT, sink):
@@ -42,6 +42,4 @@ def _parse(store_id: str, from_utc: str, to_utc: str, reason: str) -> tuple[Stor
     return store, from_us, to_us, reason.strip()
 
 
-_LAYOUT: Final = Layout(
-    (("store_id",), ("from_utc",), ("to_utc",)), _SCHEMA, _values, _parse, (("reason",),)
-)
+_LAYOUT: Final = Layout((("store_id",), ("from_utc",), ("to_utc",)), _SCHEMA, _values, _parse, (("reason",),))

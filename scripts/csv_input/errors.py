@@ -54,8 +54,8 @@ class HoursMissing(CsvInputError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"{folder}: special_days.csv or closures.csv stand there without menu_hours.csv, which would make every "
-            "store open all day but for them. Add menu_hours.csv; one with its header alone says so on purpose."
+            f"{folder}: special_days.csv or closures.csv stand there without menu_hours.csv, which would make "
+            "every store open all day but for them. Add it; one with its header alone says so on purpose."
         )
         self.folder = folder
 
@@ -64,7 +64,9 @@ class NearlyNamed(CsvInputError):
     """`path` is named nearly as the file that was `meant`."""
 
     def __init__(self, path: Path, meant: str) -> None:
-        super().__init__(f"{path}: not a name that is read. If {meant} is meant, rename it; else move it away.")
+        super().__init__(
+            f"{path}: not a name that is read. If {meant} is meant, rename it; else move it away."
+        )
         self.path = path
         self.meant = meant
 

@@ -51,8 +51,8 @@ def find_input(folder: Path) -> InputFolder:
     polls = _only_form(folder, _POLLS)
     if polls is None:
         raise MissingPolls(folder, [_POLLS + form for form in _FORMS])
-    others = (_only_form(folder, name) for name in _NAMES[1:])
-    return InputFolder(polls, *others, unread=unread)
+    hours, zones, special_days, closures = (_only_form(folder, name) for name in _NAMES[1:])
+    return InputFolder(polls, hours, zones, special_days, closures, unread)
 
 
 def _unread(folder: Path) -> Iterator[str]:

@@ -30,9 +30,9 @@ _SCHEMA: Final = {
 def read_special_days(path: Path, sink: RejectSink) -> dict[StoreId, dict[int, SpecialDay]]:
     """The special days in `path`, by store (EVERY_STORE: of all) and day number.
 
-    Rows with times outweigh one that says closed, on the same date; the first reason that is given counts. Bad lines
-    go to `sink` as they are met; what it raises ends the reading. Raises a CsvInputError where the file as a whole is
-    at fault.
+    Rows with times outweigh one that says closed, on the same date; the first reason that is given counts. Bad
+    lines go to `sink` as they are met; what it raises ends the reading. Raises a CsvInputError where the file as
+    a whole is at fault.
     """
     spans: dict[tuple[StoreId, int], set[tuple[int, int]]] = {}
     reasons: dict[tuple[StoreId, int], str] = {}

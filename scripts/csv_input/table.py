@@ -40,11 +40,10 @@ Result = TypeVar("Result")
 class Layout:
     """What a file holds.
 
-    `columns`: the wanted columns, each with every name that it may have. `optional`: likewise, behind them; one that is
-    not there reads as empty. `schema`: the columns of the rows.
-    `values`: from a frame of texts (named by the first names of `columns`) the columns of `schema`, and
-    `sure`, true where they are exactly what `parse` would give. `parse`: from the texts of one line its row,
-    or Rejected.
+    `columns`: the wanted columns, each with every name that it may have. `optional`: likewise, behind them; one
+    that is not there reads as empty. `schema`: the columns of the rows. `values`: from a frame of texts (named by
+    the first names of `columns`) the columns of `schema`, and `sure`, true where they are exactly what `parse`
+    would give. `parse`: from the texts of one line its row, or Rejected.
     """
 
     columns: Sequence[Sequence[str]]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from schemas.opening_hours import OpeningHours, week_of
+from schemas.opening_hours import week_of
 from schemas.values import DAY_US, HOUR_US, SECOND_US
 from stream.core.calendar import Calendar, blocks, offsets_of
-from tests.builders import local, row_texts, rows, utc
+from tests.builders import local, opening_hours, row_texts, rows, utc
 from tests.oracle import oracle_uptime_us
 
 NEW_YORK = "America/New_York"
@@ -14,7 +14,7 @@ BLOCK_DAYS = blocks(0, 0)[1] // DAY_US
 
 
 def calendar(zone: str, *texts: str) -> Calendar:
-    return Calendar(OpeningHours(zone, week_of(rows(*texts))))
+    return Calendar(opening_hours(zone, week_of(rows(*texts))))
 
 
 def first_block_on(weekday: int) -> int:

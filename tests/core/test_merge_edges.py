@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from schemas.opening_hours import OpeningHours, week_of
+from schemas.opening_hours import week_of
 from schemas.rows.summaries import EMPTY_SUMMARY
 from schemas.summaries import NO_POLL
 from schemas.values import DAY_US, HOUR_US, Poll, Status, StoreId, pack_poll
 from stream.core import changes
 from stream.core.merge import retained
-from tests.builders import rows, utc
+from tests.builders import opening_hours, rows, utc
 from tests.core.shelf import Shelf, merge_together
 
 FIRST_US = utc("2023-01-23")
@@ -190,11 +190,11 @@ def test_stores_of_several_calendars_are_what_each_is_alone(
     monkeypatch.setattr(changes, "_MAX_SPANS_US", most_us)
     every = said("12 00:00 inactive", "12 06:00 active", "16 10:00 inactive", "20 23:59 active")
     hours = [
-        OpeningHours("Asia/Tokyo", week_of(rows("daily 09:00-17:00"))),
-        OpeningHours("UTC", ()),
-        OpeningHours("America/Chicago", week_of(rows("Mon-Fri 22:00-03:00"))),
-        OpeningHours("UTC", ()),
-        OpeningHours("Europe/Berlin", week_of(rows("daily 00:00-24:00"))),
+        opening_hours("Asia/Tokyo", week_of(rows("daily 09:00-17:00"))),
+        opening_hours("UTC", ()),
+        opening_hours("America/Chicago", week_of(rows("Mon-Fri 22:00-03:00"))),
+        opening_hours("UTC", ()),
+        opening_hours("Europe/Berlin", week_of(rows("daily 00:00-24:00"))),
     ]
     together = [Shelf(each.zone, each.week, retention_days=8) for each in hours]
     merge_together(together, [every[:1]] * len(hours), retention_days=8)

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.events.hours import decode_hours, encode_hours
-from schemas.opening_hours import DatedWeek, OpeningHours, StoreHours, week_of
+from schemas.opening_hours import DatedWeek, OpeningHours, SpecialDay, StoreHours, week_of
 from schemas.rows.opening_hours import decode_opening_hours, encode_opening_hours
 from schemas.rows.summaries import decode_summaries, decode_summary
 from schemas.values import DAY_US, HOUR_US, Poll, StoreId, day_of
@@ -96,6 +96,18 @@ def test_a_dated_change_reads_no_day_before_its_own(case_polls: tuple[Poll, ...]
     read = shelf.days_read_by(lambda: shelf.set_all_hours(changed))
     assert min(read) >= saturday - 4
     assert shelf.bytes == Shelf().add(case_polls).set_all_hours(changed).bytes
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "America/Chicago", "Pacific/Niue"])
+def test_a_single_special_day_is_derived_again_wherever_its_date_lies(
+    case_polls: tuple[Poll, ...], zone: str
+) -> None:
+    """14 hours ahead of UTC, a local Thursday begins on Wednesday."""
+    plain = StoreHours((DatedWeek(None, week_of(rows("daily 00:00-24:00"))),))
+    thursday = day_of(at("Thu 00:00"))
+    special = OpeningHours(zone, StoreHours(plain.weekly, (SpecialDay(thursday, ()),)))
+    shelf = Shelf().add(case_polls).set_all_hours(OpeningHours(zone, plain)).set_all_hours(special)
+    assert shelf.bytes == Shelf().add(case_polls).set_all_hours(special).bytes
 
 
 @pytest.fixture

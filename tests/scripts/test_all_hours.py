@@ -31,7 +31,7 @@ def hours_of(folder: Path, *others: str, rejects: list[Reject] | None = None) ->
     found = read_all_hours(
         find_input(folder), lambda: map(StoreId, others), ([] if rejects is None else rejects).append
     )
-    return dict(found.hours)
+    return {str(store_id): hours for store_id, hours in found.hours.items()}
 
 
 def test_rows_with_a_date_hold_from_it_on_and_rows_without_for_all_time(folder: Path) -> None:

@@ -30,6 +30,7 @@ from scripts.csv_input.hours import read_hours
 from scripts.csv_input.polls import iter_polls, usual_instants
 from scripts.csv_input.zones import read_zones
 from tests.profiles import examples
+from tests.scripts.hours_of_files import weeks_of
 
 HEADER = b"store_id,status,timestamp_utc\n"
 NOON_US = 1_674_389_379_388_884  # 2023-01-22 12:09:39.388884 UTC
@@ -68,7 +69,7 @@ def test_each_file_is_found_plain_or_compressed_and_nothing_else_is(tmp_path: Pa
         "menu_hours.csv",
         "menu_hours.csv.bak",
         "other.csv",
-        "TimeZones.csv",
+        "hours.csv.gz",
     ):
         (tmp_path / name).touch()
     (tmp_path / "inner").mkdir()
@@ -402,12 +403,6 @@ def test_a_bad_line_takes_no_neighbour_with_it(tmp_path: Path, lines: list[tuple
 
 
 HOURS = "store_id,dayOfWeek,start_time_local,end_time_local\n"
-
-
-def weeks_of(hours: Hours) -> dict[str, Week]:
-    """The weeks of stores that have undated hours alone."""
-    assert all(week.valid_from is None for weekly in hours.weekly.values() for week in weekly)
-    return {store_id: weekly[0].rows for store_id, weekly in hours.weekly.items()}
 
 
 def test_rows_of_a_store_are_put_together_wherever_they_stand(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from scripts.csv_input.polls import iter_polls
 found, polls, weeks = find_input(Path(sys.argv[1])), 0, 0
 with RejectsWriter(None) as rejects:
     if found.hours:
-        weeks = len(read_hours(found.hours, rejects).weeks)
+        weeks = len(read_hours(found.hours, rejects).weekly)
     for frame in iter_polls(found.polls, 2_000_000_000_000_000, rejects):
         polls += len(frame)
 most_kb = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]

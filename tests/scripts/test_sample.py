@@ -14,6 +14,7 @@ from scripts.csv_input.hours import read_hours
 from scripts.csv_input.polls import iter_polls
 from scripts.csv_input.zones import read_zones
 from scripts.sample import SAMPLE_END_US, write_sample
+from tests.scripts.hours_of_files import weeks_of
 
 NAMES = ("store_status.csv", "menu_hours.csv", "timezones.csv")
 
@@ -39,7 +40,7 @@ def fleet(folder: Path) -> Fleet:
     assert found.zones is not None
     with RejectsWriter(None, strict=True) as sink:
         polls = pl.concat(iter_polls(found.polls, SAMPLE_END_US, sink))
-        return Fleet(polls, read_hours(found.hours, sink).weeks, read_zones(found.zones, sink))
+        return Fleet(polls, weeks_of(read_hours(found.hours, sink)), read_zones(found.zones, sink))
 
 
 def test_a_seed_gives_the_same_bytes_again_and_another_seed_others(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.events.hours import encode_hours
 from schemas.events.polls import ACCEPT_LOSS_HEADER
-from schemas.opening_hours import week_of
+from schemas.opening_hours import plain_hours, week_of
 from schemas.rows.losses import Loss, decode_losses, encode_losses, loss_key
 from schemas.rows.stamps import stamps_key
 from schemas.rows.summaries import summary_key
@@ -78,10 +78,10 @@ async def test_a_stray_that_is_too_large_with_its_stamp_is_a_dead_letter(
 @pytest.mark.parametrize("stray_ms", [NOON_MS - 1, NOON_MS + 1])
 async def test_a_stray_week_overrules_only_what_was_written_before_it(all_ours: Fleet, stray_ms: int) -> None:
     written, stray = rows("Mon 09:00-17:00"), rows("Tue 09:00-17:00")
-    all_ours.send(HOURS, HOME, encode_hours(S1, written))
+    all_ours.send(HOURS, HOME, encode_hours(S1, plain_hours(week_of(written))))
     await all_ours.read(HOURS, HOME)
     await all_ours.flush()
-    all_ours.send(HOURS, ASTRAY, encode_hours(S1, stray), at_ms=stray_ms)
+    all_ours.send(HOURS, ASTRAY, encode_hours(S1, plain_hours(week_of(stray))), at_ms=stray_ms)
     await all_ours.read(HOURS, ASTRAY)
     await all_ours.flush()
     await all_ours.read(HOURS, HOME)

@@ -13,16 +13,21 @@ from query_api.snapshots.standing import Standing
 from query_api.stores.explain import Account, Downtimes, OpenSpan, StoreStory
 from schemas.api.health import HealthParts, HealthReport, Lag, LossSeen, RestoringTable, Tables
 from schemas.api.stores import (
+    ClosureSeen,
+    DatedWeekSeen,
     DayAccount,
+    DaySpan,
+    HoursOverTime,
     OpenInterval,
     PollSeen,
+    SpecialDaySeen,
     StoreDetail,
     StoreDowntime,
     StoresWithDowntime,
     WeekRow,
     WindowAccount,
 )
-from schemas.opening_hours import format_day_time
+from schemas.opening_hours import StoreHours, Week, format_date, format_day_time
 from schemas.values import DAY_US, HOUR_US, MINUTE_US, date_of_day, format_timestamp, status_of
 from stream.core.calendar import Calendar
 from stream.core.cells import hundredths
@@ -39,21 +44,14 @@ _WINDOWS: Final[
 
 def store_detail(story: StoreStory) -> StoreDetail:
     """All about one store."""
-    week = story.summary.hours.week or ()
-    return StoreDetail(
+    hours = story.calendar.hours
+    detail = StoreDetail(
         store_id=story.store_id,
         as_of=format_timestamp(story.as_of_us),
         timezone=story.calendar.zone,
         timezone_given=story.summary.hours.zone is not None,
-        always_open=not week,
-        week=[
-            WeekRow(
-                day=row.day,
-                start_time_local=format_day_time(row.start_us),
-                end_time_local=format_day_time(row.end_us),
-            )
-            for row in week
-        ],
+        always_open=hours == StoreHours(),
+        week=_week(hours.undated),
         polls=[
             PollSeen(timestamp_utc=format_timestamp(packed >> 1), status=status_of(packed).value)
             for packed in story.packed.tolist()
@@ -63,6 +61,41 @@ def store_detail(story: StoreStory) -> StoreDetail:
             for account, named in zip(story.windows, _WINDOWS, strict=True)
         ],
         days=[_day(story.calendar, account) for account in story.days],
+    )
+    return detail if hours.is_plain else detail.model_copy(update={"hours_over_time": _over_time(hours)})
+
+
+def _week(week: Week) -> list[WeekRow]:
+    return [WeekRow(day=row.day, **_span(row.start_us, row.end_us)) for row in week]
+
+
+def _span(start_us: int, end_us: int) -> dict[str, str]:
+    return {"start_time_local": format_day_time(start_us), "end_time_local": format_day_time(end_us)}
+
+
+def _over_time(hours: StoreHours) -> HoursOverTime:
+    return HoursOverTime(
+        dated_weeks=[
+            DatedWeekSeen(valid_from=format_date(each.valid_from), week=_week(each.rows))
+            for each in hours.weekly
+            if each.valid_from is not None
+        ],
+        special_days=[
+            SpecialDaySeen(
+                date=format_date(each.day),
+                spans=[DaySpan(**_span(*span)) for span in each.spans],
+                reason=each.reason,
+            )
+            for each in hours.special_days
+        ],
+        closures=[
+            ClosureSeen(
+                from_utc=format_timestamp(each.from_us),
+                to_utc=format_timestamp(each.to_us),
+                reason=each.reason,
+            )
+            for each in hours.closures
+        ],
     )
 
 

@@ -45,7 +45,11 @@ def debug_routes(reader: Reader, retention_days: int, now_us: Callable[[], int])
         with reader.snapshot() as snapshot:
             return answers.stores_with_downtime(most_downtime(snapshot, limit))
 
-    @router.get("/store/{store_id:path}", responses=documented(404, 409, 422, 503))
+    @router.get(
+        "/store/{store_id:path}",
+        responses=documented(404, 409, 422, 503),
+        response_model_exclude_unset=True,  # hours_over_time alone: who has none answers as ever
+    )
     def store(
         store_id: Annotated[str, Path(description="The store, percent-encoded")], as_of: AsOf = None
     ) -> StoreDetail:

@@ -60,6 +60,46 @@ class WeekRow(Answer):
     ]
 
 
+class DatedWeekSeen(Answer):
+    """Weekly hours that hold for the local dates from one on, until the next dated ones."""
+
+    valid_from: Annotated[str, Field(description="The first local date", examples=["2024-03-01"])]
+    week: Annotated[list[WeekRow], Field(description="Opening hours, by weekday and start; none: closed")]
+
+
+class DaySpan(Answer):
+    """One span of a special day, on the wall clock of the store."""
+
+    start_time_local: Annotated[str, Field(description="Opens, wall time", examples=["09:00:00"])]
+    end_time_local: Annotated[
+        str, Field(description="Closes, wall time, as in a row of the week", examples=["13:00:00"])
+    ]
+
+
+class SpecialDaySeen(Answer):
+    """The hours of one local date, in the place of the weekly ones."""
+
+    date: Annotated[str, Field(description="The local date", examples=["2024-12-24"])]
+    spans: Annotated[list[DaySpan], Field(description="When the store is open; none: closed")]
+    reason: Annotated[str, Field(description="Why, where somebody said so")]
+
+
+class ClosureSeen(Answer):
+    """A span that is cut out of the open time: half-open, from it on, up to but without its end."""
+
+    from_utc: Annotated[UtcInstant, Field(description="Begins (UTC)")]
+    to_utc: Annotated[UtcInstant, Field(description="Ends (UTC)")]
+    reason: Annotated[str, Field(description="Why, where somebody said so")]
+
+
+class HoursOverTime(Answer):
+    """What a store's hours are beside the week that holds for all time."""
+
+    dated_weeks: Annotated[list[DatedWeekSeen], Field(description="By date, ascending")]
+    special_days: Annotated[list[SpecialDaySeen], Field(description="By date, ascending")]
+    closures: Annotated[list[ClosureSeen], Field(description="By their beginnings, ascending")]
+
+
 class PollSeen(Answer):
     """One poll of the store."""
 
@@ -113,6 +153,10 @@ class StoreDetail(Answer):
     timezone_given: Annotated[bool, Field(description="False where the zone is the default")]
     always_open: Annotated[bool, Field(description="True where no hours are known: open 24/7")]
     week: Annotated[list[WeekRow], Field(description="Business hours, by weekday and start")]
+    hours_over_time: Annotated[
+        HoursOverTime | None,
+        Field(description="Dated weeks, special days and closures; absent where the store has none of them"),
+    ] = None
     polls: Annotated[list[PollSeen], Field(description="Every poll retained, ascending")]
     windows: Annotated[list[WindowAccount], Field(description="Last hour, day and week")]
     days: Annotated[list[DayAccount], Field(description="The last week by local day, ascending")]

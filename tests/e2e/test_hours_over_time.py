@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.builders import hourly, utc
 from tests.e2e.harness import storepulse
-from tests.oracle import HEADER, WINDOWS, cell
-from tests.oracle_hours import MICROSECOND, Hours, uptime_us
+from tests.oracle import HEADER, MICROSECOND, WINDOWS, cell
+from tests.oracle_hours import Hours, uptime_us
 
 AS_OF_US = utc("2024-05-06 12:00")
 NIGHT = [(4, "18:00:00", "23:59:00"), (5, "00:00:00", "02:00:00"), (0, "09:00:00", "17:00:00")]

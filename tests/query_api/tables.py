@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rocksdict
 
-from schemas.opening_hours import Week
+from schemas.opening_hours import OpeningHours, StoreHours, Week
 from schemas.rows.day_blocks import day_block_key
 from schemas.rows.facts import PARTITIONS_KEY, ZONE_DATABASE_KEY
 from schemas.rows.high_water import HIGH_WATER_KEY, encode_high_water
@@ -74,6 +74,14 @@ class Tables:
         shelf = self._shelf(StoreId(store_id))
         before = set(shelf.bytes[1])
         shelf.set_hours(zone, week)
+        self._write(StoreId(store_id), before)
+        return self
+
+    def set_hours(self, store_id: str, hours: StoreHours) -> "Tables":
+        """Say all opening hours of a store, in no zone."""
+        shelf = self._shelf(StoreId(store_id))
+        before = set(shelf.bytes[1])
+        shelf.set_all_hours(OpeningHours(None, hours))
         self._write(StoreId(store_id), before)
         return self
 

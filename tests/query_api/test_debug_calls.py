@@ -12,10 +12,10 @@ from hypothesis import settings as example_settings
 from query_api.reports.report import chunk_totals
 from query_api.snapshots.reader import Reader
 from query_api.stores.explain import story_of
-from schemas.opening_hours import week_of
+from schemas.opening_hours import Closure, DatedWeek, SpecialDay, StoreHours, parse_date, week_of
 from schemas.rows.day_blocks import day_block_key, encode_day_blocks
 from schemas.settings import Settings
-from schemas.values import StoreId, day_of
+from schemas.values import DAY_US, StoreId, day_of
 from stream.core.windows import windows
 from tests.builders import at, hourly, poll_words, polls, rows, status_words, utc
 from tests.oracle import oracle_uptime_us, retained
@@ -206,6 +206,53 @@ async def test_a_store_is_found_by_any_id_once_it_is_percent_encoded(
     tables.add(polls("Mon 10:00 active", store_id=store_id))
     encoded = "".join(f"%{byte:02X}" for byte in store_id.encode())
     assert (await asked(settings, f"store/{encoded}"))["store_id"] == store_id
+
+
+async def test_a_store_of_plain_hours_is_told_as_ever(settings: Settings, tables: Tables) -> None:
+    tables.name("s1", "Europe/Berlin", week_of(rows("Sun 00:00-24:00"))).add(polls("Mon 10:00 active"))
+    assert list(await asked(settings, "store/s1")) == [
+        *("store_id", "as_of", "timezone", "timezone_given", "always_open", "week"),
+        *("polls", "windows", "days"),
+    ]
+
+
+async def test_hours_that_change_are_told_beside_the_week(settings: Settings, tables: Tables) -> None:
+    tables.set_hours(
+        "s1",
+        StoreHours(
+            (DatedWeek(parse_date("2023-03-01"), week_of(rows("Mon 09:00-17:00"))),),
+            (
+                SpecialDay(parse_date("2023-03-02"), ((0, DAY_US),), "feast"),
+                SpecialDay(parse_date("2023-03-03"), ()),
+            ),
+            (Closure(0, DAY_US, "long ago"),),
+        ),
+    ).add(polls("Mon 10:00 active"))
+    story = await asked(settings, "store/s1")
+    assert (story["always_open"], story["week"]) == (False, [])
+    assert story["hours_over_time"] == {
+        "dated_weeks": [
+            {
+                "valid_from": "2023-03-01",
+                "week": [{"day": 0, "start_time_local": "09:00:00", "end_time_local": "17:00:00"}],
+            }
+        ],
+        "special_days": [
+            {
+                "date": "2023-03-02",
+                "spans": [{"start_time_local": "00:00:00", "end_time_local": "24:00:00"}],
+                "reason": "feast",
+            },
+            {"date": "2023-03-03", "spans": [], "reason": ""},
+        ],
+        "closures": [
+            {
+                "from_utc": "1970-01-01T00:00:00.000000Z",
+                "to_utc": "1970-01-02T00:00:00.000000Z",
+                "reason": "long ago",
+            }
+        ],
+    }
 
 
 async def test_across_a_change_of_clocks_local_times_carry_their_offset(

@@ -5,6 +5,7 @@ are laid over it by scripts.cli.main. No secret has a default, and none is print
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -65,6 +66,13 @@ class Settings(BaseSettings):
             gt=0, description="How long the log is asked where it ends, before a report does without knowing"
         ),
     ] = 2.0
+    confidence_gap: Annotated[
+        timedelta,
+        Field(
+            gt=timedelta(),
+            description="How far apart two polls may be to vouch for the time between; seconds, or H:MM:SS",
+        ),
+    ] = timedelta(hours=2)
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level logged")
     ] = "INFO"

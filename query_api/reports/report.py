@@ -4,7 +4,7 @@ Owns: the text of a report, and which instants it may look back from. Must not k
 reports, HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,14 +17,26 @@ from query_api.snapshots.standing import Losses
 from schemas.arrays import Int64s
 from schemas.atomic_write import atomic_write
 from schemas.positions import Positions
-from stream.core.cells import CELLS, COLUMNS, UNITS_US, hundredths
+from schemas.report_columns import Extra
+from stream.core.cells import BOUNDS, CELLS, COLUMNS, CONFIDENCE, UNITS_US, WINDOW_NAMES, hundredths
+from stream.core.confidence import confidence
 from stream.core.totals import Totals, totals
 from stream.core.windows import WEEK_US, Window, answerable, windows
 
 _CELLS: Final = np.array(CELLS, object)
-_HEADER: Final = ",".join(COLUMNS) + "\n"
 _QUOTED: Final = ('"', ",", "\r", "\n")
 """A store id with one of these in it is quoted (RFC 4180)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """Which columns a report adds, and how far apart two polls may be to vouch for the time between."""
+
+    extras: frozenset[Extra]
+    gap_us: int
+
+
+PLAIN: Final = Sureness(frozenset(), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,9 @@ class ReportFacts:
     losses: Losses
 
 
-def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> ReportFacts:
+def write_report(
+    snapshot: Snapshot, as_of_us: int | None, path: Path, sureness: Sureness = PLAIN
+) -> ReportFacts:
     """Write the report of all stores to `path`, whole or not at all.
 
     `as_of_us` None means the latest poll over all stores. It is taken as it is: whether the answer is exact
@@ -51,12 +65,35 @@ def write_report(snapshot: Snapshot, as_of_us: int | None, path: Path) -> Report
         raise NothingPolled
     stores = 0
     with atomic_write(path) as file:
-        file.write(_HEADER.encode())
+        file.write((",".join((*COLUMNS, *_names(sureness.extras))) + "\n").encode())
         for chunk in snapshot.chunks():
             every = chunk_totals(snapshot, chunk, windows(as_of_us))
-            file.write(_rows(chunk, every).encode())
+            more = _more(snapshot, chunk, as_of_us, sureness) if sureness.extras else []
+            file.write(_rows(chunk, every, more).encode())
             stores += len(chunk.store_ids)
     return ReportFacts(as_of_us, stores, snapshot.applied(), snapshot.standing.losses)
+
+
+def _names(extras: frozenset[Extra]) -> Iterator[str]:
+    """The names of the columns that are added, window by window."""
+    for window in WINDOW_NAMES:
+        for names, extra in ((CONFIDENCE, Extra.CONFIDENCE), (BOUNDS, Extra.BOUNDS)):
+            if extra in extras:
+                yield from (f"{name}_{window}" for name in names)
+
+
+def _more(snapshot: Snapshot, chunk: Chunk, as_of_us: int, sureness: Sureness) -> list[tuple[Int64s, int]]:
+    """The columns that are added: the time spent by each store, and the unit in which it is printed."""
+    spans, gap_us = windows(as_of_us), sureness.gap_us
+    polls = snapshot.polls_of(chunk, min(span.from_us for span in spans) - gap_us, as_of_us + gap_us)
+    columns: list[tuple[Int64s, int]] = []
+    for found, unit_us in zip(confidence(chunk.columns, polls, spans, gap_us), UNITS_US, strict=True):
+        if Extra.CONFIDENCE in sureness.extras:
+            parts = (found.confirmed_up_us, found.confirmed_down_us, found.turning_us, found.assumed_us)
+            columns += [(part, unit_us) for part in parts]
+        if Extra.BOUNDS in sureness.extras:
+            columns += [(found.least_up_us, unit_us), (found.most_up_us, unit_us)]
+    return columns
 
 
 def chunk_totals(snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window]) -> list[Totals]:
@@ -93,12 +130,13 @@ def warm_up(snapshot: Snapshot) -> None:
         _rows(chunk, chunk_totals(snapshot, chunk, windows(latest_us)))
 
 
-def _rows(chunk: Chunk, every: Sequence[Totals]) -> str:
-    cells = [
-        _CELLS[hundredths(spent_us, unit_us)].tolist()
+def _rows(chunk: Chunk, every: Sequence[Totals], more: Sequence[tuple[Int64s, int]] = ()) -> str:
+    columns = [
+        (spent_us, unit_us)
         for total, unit_us in zip(every, UNITS_US, strict=True)
         for spent_us in (total.up_us, total.down_us)
     ]
+    cells = [_CELLS[hundredths(spent_us, unit_us)].tolist() for spent_us, unit_us in (*columns, *more)]
     rows = zip(_quoted(chunk.store_ids), *cells, strict=True)
     return "\n".join(map(",".join, rows)) + "\n"
 

@@ -18,12 +18,14 @@ Snapshots are not atomic across partitions.
 
 import shutil
 import threading
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, cast
 
+import numpy as np
 import rocksdict
 
 from query_api.errors import (
@@ -35,20 +37,30 @@ from query_api.errors import (
     system_text,
 )
 from query_api.snapshots.lease import Lease, reap_dead
-from query_api.snapshots.scans import ascending, rows_from, summary_scan, value_of
+from query_api.snapshots.scans import ascending, day_block_rows, rows_from, summary_scan, value_of
 from query_api.snapshots.secondaries import Secondaries
 from query_api.snapshots.standing import Standing, standing_of
 from schemas.arrays import NO_INTS, Int64s
 from schemas.positions import Positions
 from schemas.rows.day_blocks import day_block_key, day_blocks_prefix, decode_day_blocks
 from schemas.rows.high_water import HIGH_WATER_KEY, decode_high_water
-from schemas.rows.summaries import SUMMARY_PREFIX, decode_summaries, decode_summary, summary_key
+from schemas.rows.summaries import (
+    SUMMARY_PREFIX,
+    decode_day_counts,
+    decode_summaries,
+    decode_summary,
+    summary_key,
+)
 from schemas.settings import Settings
 from schemas.summaries import NO_POLL, HighWater, StoreSummary, Summaries
 from schemas.table_scans import RowsUnreadable, Table
-from schemas.values import StoreId
+from schemas.values import DAY_US, StoreId
 from stream.core.calendar import ZONE_DATABASE
+from stream.core.changes import owners
+from stream.core.confidence import StorePolls
 
+_DAYS: Final = 1 << 23
+"""More than there are UTC days: a store and a day make one number."""
 CHUNK: Final = 32_768
 """Stores handed out at a time: about 30 MB of summaries."""
 MAX_SNAPSHOTS: Final = 4
@@ -244,6 +256,22 @@ class Snapshot:
         days = [day for day in day_blocks if day in known]
         return decode_day_blocks(days, [day_blocks[day] for day in days])[0]
 
+    def polls_of(self, chunk: Chunk, from_us: int, to_us: int) -> StorePolls:
+        """The polls of a chunk's stores on the UTC days of a span, and the baseline of each.
+
+        Others than those of days that a summary knows do not count (see `polls`).
+        """
+        first_day, last_day = from_us // DAY_US, to_us // DAY_US
+        index = {store_id.encode(): nth for nth, store_id in enumerate(chunk.store_ids)}
+        stores, days, values = array("q"), array("q"), []
+        for table in self._tables.values():
+            for store_id, day, value in day_block_rows(table, chunk.store_ids[0], chunk.store_ids[-1]):
+                if first_day <= day <= last_day and (nth := index.get(store_id)) is not None:
+                    stores.append(nth)
+                    days.append(day)
+                    values.append(value)
+        return _joined(chunk, np.array(stores, np.int64), np.array(days, np.int64), values)
+
     def applied(self) -> Positions:
         """How far each source topic was applied when the snapshot began."""
         return self.standing.applied
@@ -266,3 +294,18 @@ def _chunk(keys: list[bytes], values: list[bytes]) -> Chunk:
     separator = b"\0" + SUMMARY_PREFIX  # no id has a NUL in it
     ids = (b"\0" + b"\0".join(keys)).decode().split(separator.decode())[1:]
     return Chunk(cast(list[StoreId], ids), values, decode_summaries(values))
+
+
+def _joined(chunk: Chunk, stores: Int64s, days: Int64s, values: list[bytes]) -> StorePolls:
+    """The polls in some day blocks that count, and the baselines before them, store by store."""
+    known = decode_day_counts(chunk.values)
+    places, known_places = stores * _DAYS + days, owners(known.first) * _DAYS + known.rows[:, 0]
+    order = places.argsort(kind="stable")
+    counted = order[np.isin(places[order], known_places)]
+    packed, sizes = decode_day_blocks(days[counted].tolist(), [values[nth] for nth in counted.tolist()])
+    first = np.concatenate(([0], np.cumsum(sizes)))[
+        np.searchsorted(stores[counted], np.arange(len(chunk.values) + 1))
+    ]
+    has_baseline = chunk.columns.baseline != NO_POLL
+    packed = np.insert(packed, first[:-1][has_baseline], chunk.columns.baseline[has_baseline])
+    return StorePolls(first + np.concatenate(([0], np.cumsum(has_baseline))), packed)

@@ -12,9 +12,13 @@ from typing import Any, Final
 
 import rocksdict
 
+from schemas.rows.day_blocks import day_blocks_prefix
 from schemas.rows.summaries import FIRST_SUMMARY, SUMMARIES_END
 from schemas.table_scans import Table, check_nothing_after, first_value, rows_of
+from schemas.values import StoreId
 
+_DAY_BYTES: Final = 4
+_DAY_BYTES_AND_NUL: Final = _DAY_BYTES + 1
 _READ_AHEAD_BYTES: Final = 2 * 1024 * 1024
 
 
@@ -36,6 +40,13 @@ def value_of(table: Table, key: bytes) -> bytes | None:
 def rows_from(table: Table, prefix: bytes) -> list[tuple[bytes, bytes]]:
     """The few rows whose keys begin with `prefix`, which ends in NUL."""
     return list(rows_of(table, prefix, until(prefix[:-1] + b"\1")))
+
+
+def day_block_rows(table: Table, first: str, last: str) -> Iterator[tuple[bytes, int, bytes]]:
+    """The day blocks of the stores from one to another, ascending: id, UTC day and value of each."""
+    options = until(day_blocks_prefix(StoreId(last))[:-1] + b"\1")
+    for key, value in rows_of(table, day_blocks_prefix(StoreId(first)), options):
+        yield key[1:-_DAY_BYTES_AND_NUL], int.from_bytes(key[-_DAY_BYTES:], "big"), value
 
 
 def until(to_key: bytes) -> rocksdict.ReadOptions:

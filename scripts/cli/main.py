@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from schemas.report_columns import Extra
 from schemas.settings import Settings
 from schemas.topics import ALL_TOPICS
 from schemas.values import Rejected, parse_timestamp
@@ -72,6 +73,10 @@ def report(
         typer.Option(metavar="FILE", help="The report; appears whole or not at all; -: standard output"),
     ],
     as_of: Annotated[str | None, typer.Option(help="Instant to look back from; default: latest poll")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Columns to add behind the others: confidence, bounds, or both"),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="Format of the report")] = Format.CSV,
     strict: Strict = False,
     rejects: Rejects = None,
@@ -79,7 +84,8 @@ def report(
     state: State = None,
 ) -> None:
     """CSVs in, report out; nothing to start first."""
-    as_of_us, found = None if as_of is None else _instant(as_of), find_input(data)
+    as_of_us, extras = None if as_of is None else _instant(as_of), _extras(columns)
+    found = find_input(data)
     with ExitStack() as stack:
         kept = state
         if kept is None:
@@ -97,7 +103,14 @@ def report(
         writer = stack.enter_context(_rejects_writer(places, strict=strict))
         with places["--out"].path() as path:
             summary, facts = make_report(
-                settings, child, found, path, as_of_us, rejects=writer, progress=progress
+                settings,
+                child,
+                found,
+                path,
+                as_of_us,
+                extras=extras,
+                rejects=writer,
+                progress=progress,
             )
         say_summary(progress, summary, writer)
         progress.say(f"{places['--out']}: {facts.stores:,} stores")
@@ -278,6 +291,15 @@ def _settings(**options: Any) -> Settings:
     settings = Settings(**{name: value for name, value in options.items() if value is not None})
     configure_logs(settings.log_level)
     return settings
+
+
+def _extras(text: str | None) -> frozenset[Extra]:
+    """The kinds of columns in `confidence,bounds`. Raises typer.BadParameter."""
+    try:
+        return frozenset(Extra(name.strip()) for name in (text or "").split(",") if name.strip())
+    except ValueError:
+        known = ", ".join(Extra)
+        raise typer.BadParameter(f"{text!r} is none of {known}, or several with commas") from None
 
 
 def _instant(text: str) -> int:

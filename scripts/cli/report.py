@@ -6,13 +6,15 @@ Must not know: how any of them works.
 
 import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from query_api.errors import WaitedTooLong
-from query_api.reports.report import ReportFacts, check_as_of, write_report
+from query_api.reports.report import ReportFacts, Sureness, check_as_of, write_report
 from query_api.snapshots.reader import Reader
 from schemas.positions import Positions
+from schemas.report_columns import Extra
 from schemas.settings import Settings
 from scripts.cli.processes import Child
 from scripts.cli.progress import Progress
@@ -30,6 +32,7 @@ def make_report(
     out: Path,
     as_of_us: int | None,
     *,
+    extras: frozenset[Extra] = frozenset(),
     rejects: RejectsWriter,
     progress: Progress,
 ) -> tuple[ReplaySummary, ReportFacts]:
@@ -46,7 +49,8 @@ def make_report(
         wait_until_readable(reader, summary.positions, worker, settings.report_patience_seconds)
         with reader.snapshot() as snapshot:
             check_as_of(snapshot, as_of_us, time.time_ns() // 1000, settings.retention_days)
-            return summary, write_report(snapshot, as_of_us, out)
+            sureness = Sureness(extras, settings.confidence_gap // timedelta(microseconds=1))
+            return summary, write_report(snapshot, as_of_us, out, sureness)
 
 
 def wait_until_readable(reader: Reader, positions: Positions, worker: Child, patience_s: float) -> None:

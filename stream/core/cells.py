@@ -20,6 +20,11 @@ COLUMNS: Final = (
     "uptime_last_week",
     "downtime_last_week",
 )
+WINDOW_NAMES: Final = ("last_hour", "last_day", "last_week")
+"""What the columns of each window end with."""
+CONFIDENCE: Final = ("confirmed_up", "confirmed_down", "turning", "assumed")
+BOUNDS: Final = ("uptime_min", "uptime_max")
+"""What the columns that a report adds when asked begin with (rule 2.9)."""
 UNITS_US: Final = (MINUTE_US, HOUR_US, HOUR_US)
 """The unit of each window's cells: the hour in minutes, day and week in hours."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.builders import hourly, utc
 from tests.e2e.harness import storepulse
 from tests.oracle import HEADER, MICROSECOND, WINDOWS, cell
+from tests.oracle_confidence import parts_us
 from tests.oracle_hours import Hours, uptime_us
 
 AS_OF_US = utc("2024-05-06 12:00")
@@ -62,6 +63,24 @@ def test_the_report_of_a_folder_with_hours_over_time_is_the_oracles(tmp_path: Pa
             cells += [cell(up_us, unit // MICROSECOND), cell(down_us, unit // MICROSECOND)]
         expected.append(",".join((name, *cells)))
     assert out.read_text().splitlines() == expected
+
+    columns = ("--columns", "bounds,confidence", "--as-of", "2024-05-06 12:00:00 UTC")
+    assert storepulse("report", "--data", data, "--out", out, *columns).returncode == 0
+    header, *rows = out.read_text().splitlines()
+    assert [row.split(",")[:7] for row in rows] == [row.split(",") for row in expected[1:]]
+    assert header.split(",")[7:13] == [
+        *("confirmed_up_last_hour", "confirmed_down_last_hour", "turning_last_hour", "assumed_last_hour"),
+        *("uptime_min_last_hour", "uptime_max_last_hour"),
+    ]
+    for row, (name, hours) in zip(rows, sorted(HOURS.items()), strict=True):
+        said = [(poll.at_us, poll.status.value) for poll in polls[name]]
+        cells = []
+        for length, unit in WINDOWS:
+            span = AS_OF_US - length // MICROSECOND, AS_OF_US
+            parts = parts_us(said, hours, "Europe/Berlin", span, 7_200_000_000)
+            bounds = parts[0], sum(parts) - parts[1]
+            cells += [cell(part, unit // MICROSECOND) for part in (*parts, *bounds)]
+        assert row.split(",")[7:] == cells
 
 
 def _text(at_us: int) -> str:

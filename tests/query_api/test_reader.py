@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from query_api.errors import (
@@ -17,14 +18,15 @@ from query_api.snapshots.reader import Reader
 from query_api.snapshots.standing import Standing
 from schemas.compatibility import NewerState
 from schemas.opening_hours import week_of
-from schemas.rows.day_blocks import day_blocks_prefix
+from schemas.rows.day_blocks import day_block_key, day_blocks_prefix, encode_day_blocks
 from schemas.rows.facts import PARTITIONS_KEY, ZONE_DATABASE_KEY
 from schemas.rows.high_water import HIGH_WATER_KEY
 from schemas.rows.losses import Loss
 from schemas.rows.summaries import SUMMARY_VERSION, summary_key
 from schemas.settings import Settings
+from schemas.summaries import NO_POLL, PACKED_PER_DAY
 from schemas.topics import POLLS, ZONES
-from schemas.values import StoreId, day_of
+from schemas.values import DAY_US, LATEST_INSTANT_US, Poll, StoreId, day_of, pack_poll
 from tests.builders import at, poll, polls, rows, utc
 from tests.core.shelf import Shelf
 from tests.query_api.tables import Tables
@@ -415,3 +417,42 @@ def test_what_dead_processes_left_is_removed_and_what_live_ones_use_is_not(
     assert ids(living) == []
     fresh.close()
     living.close()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_the_polls_of_many_stores_are_those_of_each_with_its_baseline_first(
+    settings: Settings, chunk: int
+) -> None:
+    """Over three partitions. What lies on days that no summary knows does not count."""
+    tables = Tables(settings, partitions=3)
+    every = {
+        f"s{nth}": polls(*(f"Mon+{7 * week} 10:0{nth} active" for week in range(nth + 1)), store_id=f"s{nth}")
+        for nth in range(5)
+    }
+    tables.add([each for of_store in every.values() for each in of_store]).name("quiet")
+    tables.put(day_block_key(StoreId("s0"), 3), tables_block(every["s0"]), 0)
+    reader = Reader(settings, chunk)
+    try:
+        with reader.snapshot() as snapshot:
+            found: dict[str, list[int]] = {}
+            expected: dict[str, list[int]] = {}
+            for part in snapshot.chunks():
+                of_part = snapshot.polls_of(part, 0, LATEST_INSTANT_US)
+                for nth, store_id in enumerate(part.store_ids):
+                    found[store_id] = of_part.packed[slice(*of_part.first[nth : nth + 2].tolist())].tolist()
+                    summary = snapshot.summary(store_id)
+                    assert summary is not None
+                    before = [] if summary.baseline == NO_POLL else [summary.baseline]
+                    expected[store_id] = before + snapshot.polls(store_id, summary).tolist()
+    finally:
+        reader.close()
+        tables.close()
+    assert found == expected
+    assert found["quiet"] == []
+    assert [len(found[f"s{nth}"]) for nth in range(5)] == [1, 2, 3, 4, 4], "the baseline and what is retained"
+
+
+def tables_block(of_store: list[Poll]) -> bytes:
+    (poll, *_) = of_store
+    packed = np.array([3 * PACKED_PER_DAY + pack_poll(poll.at_us % DAY_US, poll.status)], np.int64)
+    return encode_day_blocks(np.array([3]), np.array([1]), packed)[0]

@@ -12,9 +12,11 @@ from typing import Final, NamedTuple
 import msgspec
 import pytz
 
-from schemas.values import DAY_US, SECOND_US, Rejected, RejectReason
+from schemas.values import DAY_US, SECOND_US, Rejected, RejectReason, parse_timestamp
 
 DEFAULT_ZONE: Final = "America/Chicago"
+A_MONDAY: Final = -3
+"""Day number of a Monday: 1970-01-01 was a Thursday."""
 _MAX_REMEMBERED: Final = 64
 """Characters of a text that a cache may keep: caches are bounded by count, and so by bytes too."""
 
@@ -62,8 +64,11 @@ class SpecialDay(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, 
     reason: str = ""
 
 
-class Closure(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, gc=False):
-    """[from_us, to_us) that is cut out of the open time and counted apart, as `excluded` (rule 2.2c)."""
+class Closure(msgspec.Struct, frozen=True, order=True, cache_hash=True, array_like=True, gc=False):
+    """[from_us, to_us) that is cut out of the open time and counted apart, as `excluded` (rule 2.2c).
+
+    Closures are ordered by start, end and reason.
+    """
 
     from_us: int
     to_us: int
@@ -74,7 +79,7 @@ class StoreHours(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, 
     """All that one record of `store-hours` says: weekly hours, special days and closures.
 
     Each is sorted: `weekly` by date, the undated one first, one for each date; `special_days` by day, one for each;
-    `closures` by their ends.
+    `closures` in their own order.
     """
 
     weekly: tuple[DatedWeek, ...] = ()
@@ -168,7 +173,7 @@ def format_date(day: int) -> str:
 
 def weekday_of(day: int) -> int:
     """The weekday of a day number: 0 is Monday."""
-    return (day + 3) % 7
+    return (day - A_MONDAY) % 7
 
 
 def parse_day(text: str | int) -> int:
@@ -188,6 +193,14 @@ def parse_hours_row(day: str | int, start: str, end: str) -> HoursRow:
     if row.start_us >= DAY_US:
         raise Rejected(RejectReason.BAD_HOURS, start)
     return row
+
+
+def parse_closure(from_text: str, to_text: str, reason: str) -> Closure:
+    """A closure from its three texts. Raises Rejected(BAD_CLOSURE, or as parse_timestamp does)."""
+    from_us, to_us = parse_timestamp(from_text), parse_timestamp(to_text)
+    if to_us <= from_us:
+        raise Rejected(RejectReason.BAD_CLOSURE, f"{from_text} to {to_text}")
+    return Closure(from_us, to_us, reason)
 
 
 def parse_zone(text: str) -> str:

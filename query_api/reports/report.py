@@ -63,12 +63,12 @@ def write_report(
     as_of_us = snapshot.latest_us() if as_of_us is None else as_of_us
     if as_of_us is None:
         raise NothingPolled
-    stores = 0
+    stores, spans = 0, windows(as_of_us)
     with atomic_write(path) as file:
         file.write((",".join((*COLUMNS, *_names(sureness.extras))) + "\n").encode())
         for chunk in snapshot.chunks():
-            every = chunk_totals(snapshot, chunk, windows(as_of_us))
-            more = _more(snapshot, chunk, as_of_us, sureness) if sureness.extras else []
+            every = chunk_totals(snapshot, chunk, spans)
+            more = _more(snapshot, chunk, spans, sureness) if sureness.extras else []
             file.write(_rows(chunk, every, more).encode())
             stores += len(chunk.store_ids)
     return ReportFacts(as_of_us, stores, snapshot.applied(), snapshot.standing.losses)
@@ -82,10 +82,13 @@ def _names(extras: frozenset[Extra]) -> Iterator[str]:
                 yield from (f"{name}_{window}" for name in names)
 
 
-def _more(snapshot: Snapshot, chunk: Chunk, as_of_us: int, sureness: Sureness) -> list[tuple[Int64s, int]]:
+def _more(
+    snapshot: Snapshot, chunk: Chunk, spans: Sequence[Window], sureness: Sureness
+) -> list[tuple[Int64s, int]]:
     """The columns that are added: the time spent by each store, and the unit in which it is printed."""
-    spans, gap_us = windows(as_of_us), sureness.gap_us
-    polls = snapshot.polls_of(chunk, min(span.from_us for span in spans) - gap_us, as_of_us + gap_us)
+    gap_us = sureness.gap_us
+    from_us, to_us = min(span.from_us for span in spans), max(span.to_us for span in spans)
+    polls = snapshot.polls_of(chunk, from_us - gap_us, to_us + gap_us)
     columns: list[tuple[Int64s, int]] = []
     for found, unit_us in zip(confidence(chunk.columns, polls, spans, gap_us), UNITS_US, strict=True):
         if Extra.CONFIDENCE in sureness.extras:

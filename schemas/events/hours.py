@@ -22,7 +22,6 @@ from msgspec import UNSET, Raw, UnsetType
 
 from schemas.events.stores import decoded, forgotten_store, store_of
 from schemas.opening_hours import (
-    Closure,
     DatedWeek,
     HoursRow,
     SpecialDay,
@@ -30,13 +29,14 @@ from schemas.opening_hours import (
     Week,
     format_date,
     format_day_time,
+    parse_closure,
     parse_date,
     parse_hours_row,
     plain_hours,
     week_of,
     weekday_of,
 )
-from schemas.values import Rejected, RejectReason, StoreId, format_timestamp, parse_timestamp
+from schemas.values import Rejected, RejectReason, StoreId, format_timestamp
 
 
 class _Row(msgspec.Struct, omit_defaults=True):
@@ -158,7 +158,7 @@ def _hours_of(message: _Message2) -> StoreHours:
         for each in message.weekly
     ]
     special_days = [_special_day(each) for each in message.special_days]
-    closures = [_closure(each) for each in message.closures]
+    closures = [parse_closure(each.from_, each.to, each.reason) for each in message.closures]
     _refuse_twice(week.valid_from for week in weekly)
     _refuse_twice(each.day for each in special_days)
     return StoreHours(
@@ -168,7 +168,7 @@ def _hours_of(message: _Message2) -> StoreHours:
             if week.rows or week.valid_from is not None
         ),
         special_days=tuple(sorted(special_days, key=lambda each: each.day)),
-        closures=tuple(sorted(closures, key=lambda each: (each.from_us, each.to_us, each.reason))),
+        closures=tuple(sorted(closures)),
     )
 
 
@@ -179,13 +179,6 @@ def _special_day(message: _SpecialDay) -> SpecialDay:
             raise Rejected(RejectReason.BAD_DAY, f"{row.day} for {message.date}")
     rows = [parse_hours_row(0, row.start_time_local, row.end_time_local) for row in message.hours]
     return SpecialDay(day, tuple(sorted({(row.start_us, row.end_us) for row in rows})), message.reason)
-
-
-def _closure(message: _Closure) -> Closure:
-    from_us, to_us = parse_timestamp(message.from_), parse_timestamp(message.to)
-    if to_us <= from_us:
-        raise Rejected(RejectReason.BAD_CLOSURE, f"{message.from_} to {message.to}")
-    return Closure(from_us, to_us, message.reason)
 
 
 def _week(rows: "Iterable[_Row | _WeeklyRow]") -> Week:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.opening_hours import Closure, SpecialDay, StoreHours
+from schemas.opening_hours import SpecialDay, StoreHours
 from schemas.values import StoreId
 from scripts.csv_input.closures import read_closures
 from scripts.csv_input.errors import HoursMissing
@@ -54,7 +54,7 @@ def read_all_hours(
         mine = StoreHours(
             weekly.weekly.get(store_id, ()),
             _special_days(special.get(store_id, {}), special_of_all if of_all else {}),
-            _closures(closures.get(store_id, set()) | (closures_of_all if of_all else set())),
+            tuple(sorted(closures.get(store_id, set()) | (closures_of_all if of_all else set()))),
         )
         hours[store_id] = known.setdefault(mine, mine)
     return AllHours(hours, weekly.stores_with_bad_rows)
@@ -63,7 +63,3 @@ def read_all_hours(
 def _special_days(own: dict[int, SpecialDay], of_all: dict[int, SpecialDay]) -> tuple[SpecialDay, ...]:
     """A store's own rows for a date replace those of all stores."""
     return tuple(day for _, day in sorted({**of_all, **own}.items()))
-
-
-def _closures(found: set[Closure]) -> tuple[Closure, ...]:
-    return tuple(sorted(found, key=lambda each: (each.from_us, each.to_us, each.reason)))

@@ -8,10 +8,10 @@ from typing import Final
 
 import polars as pl
 
-from schemas.opening_hours import Closure
-from schemas.values import Rejected, RejectReason, StoreId, parse_store_id, parse_timestamp
+from schemas.opening_hours import Closure, parse_closure
+from schemas.values import StoreId, parse_store_id
 from scripts.csv_input.rejects import RejectSink
-from scripts.csv_input.table import Layout, iter_rows
+from scripts.csv_input.table import Layout, iter_rows, never_sure
 
 _SCHEMA: Final = {"store_id": pl.String, "from_us": pl.Int64, "to_us": pl.Int64, "reason": pl.String}
 
@@ -29,17 +29,11 @@ def read_closures(path: Path, sink: RejectSink) -> dict[StoreId, set[Closure]]:
     return found
 
 
-def _values(texts: pl.DataFrame) -> pl.DataFrame:
-    """The file is small: each line goes the careful way."""
-    nothing = [pl.lit(None, kind).alias(name) for name, kind in _SCHEMA.items()]
-    return texts.select(*nothing, sure=pl.repeat(False, pl.len()))
-
-
 def _parse(store_id: str, from_utc: str, to_utc: str, reason: str) -> tuple[StoreId, int, int, str]:
-    store, from_us, to_us = parse_store_id(store_id), parse_timestamp(from_utc), parse_timestamp(to_utc)
-    if to_us <= from_us:
-        raise Rejected(RejectReason.BAD_CLOSURE, f"{from_utc} to {to_utc}")
-    return store, from_us, to_us, reason.strip()
+    store, closure = parse_store_id(store_id), parse_closure(from_utc, to_utc, reason.strip())
+    return store, closure.from_us, closure.to_us, closure.reason
 
 
-_LAYOUT: Final = Layout((("store_id",), ("from_utc",), ("to_utc",)), _SCHEMA, _values, _parse, (("reason",),))
+_LAYOUT: Final = Layout(
+    (("store_id",), ("from_utc",), ("to_utc",)), _SCHEMA, never_sure(_SCHEMA), _parse, (("reason",),)
+)

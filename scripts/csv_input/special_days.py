@@ -11,7 +11,7 @@ import polars as pl
 from schemas.opening_hours import SpecialDay, parse_date, parse_hours_row
 from schemas.values import Rejected, RejectReason, StoreId, parse_store_id
 from scripts.csv_input.rejects import RejectSink
-from scripts.csv_input.table import Layout, iter_rows
+from scripts.csv_input.table import Layout, iter_rows, never_sure
 
 EVERY_STORE: Final = StoreId("*")
 """Stands for all stores that the other files name."""
@@ -50,12 +50,6 @@ def read_special_days(path: Path, sink: RejectSink) -> dict[StoreId, dict[int, S
     return found
 
 
-def _values(texts: pl.DataFrame) -> pl.DataFrame:
-    """The file is small: each line goes the careful way."""
-    nothing = [pl.lit(None, kind).alias(name) for name, kind in _SCHEMA.items()]
-    return texts.select(*nothing, sure=pl.repeat(False, pl.len()))
-
-
 def _parse(store_id: str, date: str, start: str, end: str, reason: str) -> tuple[StoreId, int, int, int, str]:
     store, day = parse_store_id(store_id), parse_date(date.strip())
     if not start.strip() and not end.strip():
@@ -69,7 +63,7 @@ def _parse(store_id: str, date: str, start: str, end: str, reason: str) -> tuple
 _LAYOUT: Final = Layout(
     (("store_id",), ("date",), ("start_time_local",), ("end_time_local",)),
     _SCHEMA,
-    _values,
+    never_sure(_SCHEMA),
     _parse,
     (("reason",),),
 )

@@ -31,15 +31,13 @@ import pytz
 
 from schemas.arrays import NO_INTS, Int64s
 from schemas.compatibility import NewerZone
-from schemas.opening_hours import DEFAULT_ZONE, OpeningHours, StoreHours
+from schemas.opening_hours import A_MONDAY, DEFAULT_ZONE, OpeningHours, StoreHours
 from schemas.values import DAY_US
 from stream.core.wall_hours import wall_spans
 
 ZONE_DATABASE: Final[str] = pytz.OLSON_VERSION  # type: ignore[attr-defined]  # missing in the stubs
 """The IANA release that every stored accumulator was made with (rule 2.4)."""
 
-_A_MONDAY: Final = -3
-"""Day number of a Monday: 1970-01-01 was a Thursday."""
 _REACH_DAYS: Final = 4
 """A local date's hours lie within this many days of its UTC day: offset, overnight row, skipped date."""
 _BLOCK_US: Final = 16 * DAY_US
@@ -230,7 +228,7 @@ class Calendar:
             return np.array([from_us - DAY_US]), np.array([to_us + DAY_US])
         first_day, last_day = from_us // DAY_US - _REACH_DAYS, to_us // DAY_US + _REACH_DAYS
         if self._is_plain:
-            mondays = _A_MONDAY + 7 * np.arange((first_day - _A_MONDAY) // 7, (last_day - _A_MONDAY) // 7 + 1)
+            mondays = A_MONDAY + 7 * np.arange((first_day - A_MONDAY) // 7, (last_day - A_MONDAY) // 7 + 1)
             midnights = (mondays[:, None] + self._day[None, :]) * DAY_US
             opens, closes = (midnights + self._start_us).ravel(), (midnights + self._end_us).ravel()
         else:

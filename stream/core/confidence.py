@@ -94,8 +94,7 @@ def confidence(
     reach = blocks(from_us - gap_us, to_us + gap_us)
     open_times = OpenTimes([calendar_of(hours).open_time(*reach) for hours in summaries.opening_hours])
     pairs = _Pairs(store, at_us, active, open_times.read_us(summaries.hours_of[store], at_us), gap_us)
-    every = np.arange(len(summaries.latest))
-    return [_within(span, open_times, summaries.hours_of[every], pairs) for span in spans]
+    return [_within(span, open_times, summaries.hours_of, pairs) for span in spans]
 
 
 def verdicts(found: Confidence, target: int) -> list[Verdict]:

@@ -12,11 +12,9 @@ from typing import Final
 import numpy as np
 
 from schemas.arrays import NO_INTS, Bools, Int64s
-from schemas.opening_hours import OpeningHours, StoreHours
+from schemas.opening_hours import A_MONDAY, OpeningHours, StoreHours
 from schemas.values import DAY_US, HOUR_US, MINUTE_US
 
-_A_MONDAY: Final = -3
-"""Day number of a Monday: 1970-01-01 was a Thursday."""
 EVERY_DAY: Final = -(1 << 22)
 """A UTC day before all others."""
 NEVER: Final = 1 << 22
@@ -83,7 +81,7 @@ def _weekly(hours: StoreHours, first_day: int, last_day: int) -> WallSpans:
             spans = _joined(spans, _spans(all_day))
             continue
         row = np.array(rows, np.int64).reshape(-1, 3)
-        nth_day, nth_row = np.nonzero((mine[:, None] - _A_MONDAY) % 7 == row[None, :, 0])
+        nth_day, nth_row = np.nonzero((mine[:, None] - A_MONDAY) % 7 == row[None, :, 0])
         spans = _joined(spans, _spans(np.stack((mine[nth_day], row[nth_row, 1], row[nth_row, 2]))))
     return spans
 
